@@ -1,0 +1,34 @@
+"""Runs one verb: user mistakes become lines on stderr and exit code 2, Ctrl-C exit code 130."""
+
+import functools
+import sys
+from collections.abc import Callable
+
+import typer
+
+from raysearch.errors import UserError
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run ``command`` as a typer application of one command."""
+    app = typer.Typer(add_completion=False, context_settings=HELP)
+    app.command()(reporting_faults(command))
+    app()
+
+
+def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2."""
+    @functools.wraps(command)
+    def checked(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            for fault in error.faults:
+                print(f"error: {fault}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return checked

@@ -1,0 +1,14 @@
+"""The mean teacher's consistency term. Tarvainen and Valpola 2017; AR, "Mean Teacher"."""
+
+from torch import Tensor
+
+
+def mean_teacher(student_log_probs: Tensor, teacher_log_probs: Tensor, direction: str) -> Tensor:
+    """KL(student || teacher), or with direction ``teacher_student`` KL(teacher || student).
+
+    Both [batch, classes], of the same inputs; gradient reaches the student only. Returns [batch], in nats.
+    """
+    teacher_log_probs = teacher_log_probs.detach()
+    if direction == "student_teacher":
+        return (student_log_probs.exp() * (student_log_probs - teacher_log_probs)).sum(1)
+    return (teacher_log_probs.exp() * (teacher_log_probs - student_log_probs)).sum(1)

@@ -1,0 +1,49 @@
+"""A backbone with an auxiliary head on its last stage but one (AR, "Auxiliary Classifier")."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``logits`` [batch, classes]; ``aux_logits`` likewise or None; ``features`` [batch, num_features]."""
+
+    logits: Tensor
+    aux_logits: Tensor | None
+    features: Tensor
+
+
+class AuxiliaryHead(nn.Module):
+    """Global average pooling, then one linear layer."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(num_features, num_classes)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """[batch, num_features, height, width] -> [batch, classes]."""
+        return self.fc(feature_map.mean((2, 3)))
+
+
+class Classifier(nn.Module):
+    """``backbone`` answers to timm's calls; ``aux_head`` is None where it is off."""
+
+    def __init__(self, backbone: nn.Module, aux_head: AuxiliaryHead | None, aux_stage: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.aux_head = aux_head
+        self.aux_stage = aux_stage
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Normalised images, float [batch, 3, height, width]."""
+        aux_logits = None
+        if self.aux_head is None:
+            feature_map = self.backbone.forward_features(images)
+        else:
+            feature_map, (stage,) = self.backbone.forward_intermediates(
+                images, indices=[self.aux_stage], output_fmt="NCHW"
+            )
+            aux_logits = self.aux_head(stage)
+        features = self.backbone.forward_head(feature_map, pre_logits=True)
+        return Outputs(self.backbone.get_classifier()(features), aux_logits, features)

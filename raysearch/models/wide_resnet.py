@@ -1,0 +1,136 @@
+"""Wide residual networks for small images (Zagoruyko and Komodakis 2016): wrn_<depth>_<width>.
+
+Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no early down-sampling, depth = 6 n + 4. They answer to the
+calls that timm's models answer to, so that `timm.create_model` builds and loads them.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from timm.layers import ClassifierHead
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import Tensor, nn
+
+from raysearch.config import IMAGE_MEAN, IMAGE_STD
+
+
+class WideBlock(nn.Module):
+    """Two 3x3 convolutions, each after batch norm and ReLU, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        changes = stride > 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, inputs, h, w] -> [batch, outputs, h / stride, w / stride]."""
+        active = F.relu(self.norm1(x))
+        # Where the shape changes the shortcut starts after the activation, as in the authors' code.
+        shortcut = x if self.shortcut is None else self.shortcut(active)
+        return self.conv2(F.relu(self.norm2(self.conv1(active)))) + shortcut
+
+
+class WideResNet(nn.Module):
+    """Stem and three stages of widths 16, 32 and 64 times ``width``."""
+
+    def __init__(
+        self, depth: int = 16, width: int = 4, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0
+    ) -> None:
+        super().__init__()
+        assert (depth - 4) % 6 == 0, f"depth = 6 n + 4 must hold, got {depth}"
+        blocks = (depth - 4) // 6
+        self.num_classes = num_classes
+        self.conv_stem = nn.Conv2d(in_chans, 16, 3, 1, 1, bias=False)
+        self.stages = nn.ModuleList()
+        self.feature_info: list[dict[str, Any]] = []
+        channels, reduction = 16, 1
+        for index, (outputs, stride) in enumerate(((16 * width, 1), (32 * width, 2), (64 * width, 2))):
+            stage = [
+                WideBlock(channels if i == 0 else outputs, outputs, stride if i == 0 else 1) for i in range(blocks)
+            ]
+            self.stages.append(nn.Sequential(*stage))
+            channels, reduction = outputs, reduction * stride
+            self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{index}"})
+        self.norm = nn.BatchNorm2d(channels)
+        self.num_features = self.head_hidden_size = channels
+        self.head = ClassifierHead(channels, num_classes, drop_rate=drop_rate)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def get_classifier(self) -> nn.Module:
+        return self.head.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        self.num_classes = num_classes
+        self.head.reset(num_classes, global_pool)
+
+    def forward_intermediates(self, x: Tensor, indices: list[int], **_: Any) -> tuple[Tensor, list[Tensor]]:
+        """The final feature map and the outputs of the stages ``indices``."""
+        x = self.conv_stem(x)
+        intermediates = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in indices:
+                intermediates.append(x)
+        return F.relu(self.norm(x)), intermediates
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        return self.forward_intermediates(x, [])[0]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        return self.head(x, pre_logits=pre_logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images [batch, 3, height, width] -> logits [batch, classes]."""
+        return self.forward_head(self.forward_features(x))
+
+
+def _create(variant: str, depth: int, width: int, pretrained: bool, **kwargs: Any) -> WideResNet:
+    return build_model_with_cfg(WideResNet, variant, pretrained, depth=depth, width=width, **kwargs)
+
+
+NAMES = ("wrn_10_1", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_16_8")
+
+default_cfgs = generate_default_cfgs(
+    {
+        name: {
+            "num_classes": 10,
+            "input_size": (3, 32, 32),
+            "mean": IMAGE_MEAN,
+            "std": IMAGE_STD,
+            "first_conv": "conv_stem",
+            "classifier": "head.fc",
+        }
+        for name in NAMES
+    }
+)
+
+
+@register_model
+def wrn_10_1(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_10_1", 10, 1, pretrained, **kwargs)
+
+
+@register_model
+def wrn_16_1(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_16_1", 16, 1, pretrained, **kwargs)
+
+
+@register_model
+def wrn_16_2(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_16_2", 16, 2, pretrained, **kwargs)
+
+
+@register_model
+def wrn_16_4(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_16_4", 16, 4, pretrained, **kwargs)
+
+
+@register_model
+def wrn_16_8(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_16_8", 16, 8, pretrained, **kwargs)

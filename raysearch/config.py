@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from raysearch.errors import SpaceError, did_you_mean
 
@@ -14,6 +15,7 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 """What every network's input is normalised with, per RGB channel in [0, 1] (ImageNet's, timm's default)."""
 
+Objective = Literal["accuracy", "log_loss"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -148,6 +150,8 @@ class TrainingConfig(Section):
     """What `raysearch.train` takes and a trial leaves as `config.yaml`: a data section and a trial."""
 
     data: DataConfig = DataConfig()
+    objective: Objective = "accuracy"
+    """What the held-out split decides by: which epoch's weights are kept, and a search's value."""
     trial: TrialConfig = TrialConfig()
 
 
@@ -170,16 +174,23 @@ def faults_of(section: type[Section], error: ValidationError, where: str, prefix
     faults = []
     for item in error.errors():
         path = ".".join([*([prefix] if prefix else []), *(str(part) for part in item["loc"])])
-        if item["type"] == "extra_forbidden":
-            known = _known_names(section, item["loc"][:-1])
-            faults.append(f"{where}: {path}: unknown key{did_you_mean(item['loc'][-1], known)}")
-        elif item["type"] == "literal_error":
-            expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            faults.append(f"{where}: {path}: got {item['input']!r}{did_you_mean(item['input'], expected)}")
-        else:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            faults.append(f"{where}: {path or 'top level'}: {message}, got {item['input']!r}")
+        faults.append(f"{where}: {path or 'top level'}: {message_of(section, item)}")
     return faults
+
+
+def message_of(section: type[BaseModel], item: ErrorDetails) -> str:
+    """What had to hold, the value got and the nearest known name, for one of a validation's errors."""
+    if item["type"] in ("extra_forbidden", "invalid_key"):
+        return f"unknown key{did_you_mean(item['loc'][-1], _known_names(section, item['loc'][:-1]))}"
+    if item["type"] == "literal_error":
+        expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"got {item['input']!r}{did_you_mean(item['input'], expected)}"
+    if item["type"] in ("model_type", "dict_type"):
+        return f"a mapping must stand here, got {item['input']!r}"
+    if item["type"] == "missing":
+        return "must be given"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
 
 
 def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -23,6 +23,11 @@ class TrialPaths:
         return self.root / "config.yaml"
 
     @property
+    def info(self) -> Path:
+        """What this machine made of the config: precision, device, number of parameters."""
+        return self.root / "info.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line, a line an epoch."""
         return self.root / "metrics.jsonl"

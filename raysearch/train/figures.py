@@ -1,0 +1,34 @@
+"""Figures of probabilities against labels, and the smoothed curve that decides between epochs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from raysearch.config import Objective
+
+MIN_PROB = 1e-12
+"""Probabilities are clipped here before their logarithm is taken."""
+WINDOW = 3
+"""Looks that the trailing mean spans."""
+
+
+def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Share of samples whose largest probability is the label's. ``probs`` [samples, classes]."""
+    return float((probs.argmax(1) == labels).mean())
+
+
+def log_loss(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log p(label), in nats."""
+    return float(-np.log(np.clip(probs[np.arange(len(labels)), labels], MIN_PROB, None)).mean())
+
+
+def smoothed(curve: Sequence[float]) -> list[float]:
+    """The trailing mean over `WINDOW` looks; over fewer at the start."""
+    return [sum(part) / len(part) for end in range(1, len(curve) + 1) if (part := curve[max(0, end - WINDOW) : end])]
+
+
+def best_look(curve: Sequence[float], objective: Objective) -> tuple[int, float]:
+    """Index and value of the best of the smoothed curve; of equals the latest. The curve must not be empty."""
+    values = smoothed(curve)
+    best = max(values) if objective == "accuracy" else min(values)
+    return max(i for i, value in enumerate(values) if value == best), best

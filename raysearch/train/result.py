@@ -1,0 +1,89 @@
+"""How a training ended, summed up from the files it left."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from raysearch.config import Objective
+from raysearch.io import read_json, write_json
+from raysearch.paths import TrialPaths
+from raysearch.train.figures import best_look
+
+State = Literal["COMPLETE", "PRUNED", "FAIL"]
+
+
+def read_metrics(paths: TrialPaths) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; empty where there is none. A torn last line (a kill) is left out."""
+    lines = []
+    for line in paths.metrics.read_text().splitlines() if paths.metrics.is_file() else ():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def best_of(lines: list[dict[str, Any]], role: str, objective: Objective) -> tuple[dict[str, Any], float] | None:
+    """The line of a role's best look and its smoothed value; None before the first look."""
+    looks = [line for line in lines if "held_out" in line]
+    if not looks:
+        return None
+    index, value = best_look([line["held_out"][f"{role}-final"][objective] for line in looks], objective)
+    return looks[index], value
+
+
+def summarise(paths: TrialPaths, objective: Objective) -> dict[str, Any]:
+    """Value, best role, figures of the stored predictions, epochs and seconds."""
+    lines = read_metrics(paths)
+    bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective))}
+    sign = 1 if objective == "accuracy" else -1
+    role = max(bests, key=lambda r: sign * bests[r][1], default=None)
+    views = {
+        view: {**figures, "epoch": line["epoch"]}
+        for name, (line, _) in bests.items()
+        for view, figures in line["held_out"].items()
+        if view.startswith(name)
+    }
+    return {
+        "objective": objective,
+        "value": bests[role][1] if role else None,
+        "role": role,
+        "epochs_done": sum(not line.get("partial", False) for line in lines),
+        "seconds": lines[-1]["seconds"] if lines else 0.0,
+        "views": views,
+    }
+
+
+def write_result(
+    paths: TrialPaths,
+    number: int,
+    state: State,
+    objective: Objective,
+    epochs: int,
+    backbone: str,
+    params: Mapping[str, Any],
+    reason: str | None = None,
+) -> dict[str, Any]:
+    """Write `result.json` and return it; the checkpoint to go on from is dropped.
+
+    ``params``: what was sampled, by Optuna's names.
+    """
+    info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None}
+    result = {
+        "trial_number": number,
+        "state": state,
+        "reason": reason,
+        "epochs": epochs,
+        "backbone": backbone,
+        "params": dict(params),
+        **info,
+        **summarise(paths, objective),
+    }
+    write_json(paths.result, result)
+    paths.resume.unlink(missing_ok=True)
+    return result
+
+
+def read_result(paths: TrialPaths) -> dict[str, Any] | None:
+    """`result.json`, or None while the trial has not ended."""
+    return read_json(paths.result) if paths.result.is_file() else None

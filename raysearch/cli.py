@@ -20,6 +20,7 @@ def run(command: Callable[..., None]) -> None:
 
 def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2."""
+
     @functools.wraps(command)
     def checked(*args: object, **kwargs: object) -> None:
         try:

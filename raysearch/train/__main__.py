@@ -63,7 +63,8 @@ class _Printer:
         held_out = "  ".join(f"{view} {100 * f['accuracy']:.1f} %" for view, f in metrics["held_out"].items())
         loss = metrics["train"]["loss"]
         print(
-            f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}", flush=True
+            f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}",
+            flush=True,
         )
 
     def should_stop(self) -> bool:

@@ -10,6 +10,7 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,8 +59,8 @@ class Training:
         self.task = Task(self.trial, len(dataset.classes), self.device)
         self.optimizer = build_optimizer(self.task.student, self.trial.optimizer)
         split = dataset.splits["train"]
-        self.images = torch.from_numpy(split.images.copy()).permute(0, 3, 1, 2).contiguous()
-        self.labels = torch.from_numpy(split.labels.copy())
+        self.images = split.images
+        self.labels = torch.from_numpy(np.array(split.labels))
         self.steps_per_epoch = len(self.labels) // self.trial.batch_size
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -126,7 +127,8 @@ class Training:
         rate = learning_rate(self.trial.optimizer, step, self.steps_per_epoch, self.trial.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        terms = self.task.loss(self.images[batch], self.labels[batch], step / self.steps_per_epoch, self.generator)
+        images = torch.from_numpy(self.images[batch.numpy()]).permute(0, 3, 1, 2).contiguous()
+        terms = self.task.loss(images, self.labels[batch], step / self.steps_per_epoch, self.generator)
         self.optimizer.zero_grad()
         terms.loss.backward()
         self.optimizer.step()
@@ -143,6 +145,8 @@ class Training:
         fusion = self.trial.method.aux_fusion
         inferences = heldout.look(self.roles, self.dataset)
         found = heldout.figures(inferences, self.dataset.splits["held_out"].labels, fusion)
+        if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
+            raise Diverged(f"held-out probabilities are not finite in epoch {line['epoch']}")
         for role, inference in inferences.items():
             view = f"{role}-final"
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]

@@ -1,0 +1,65 @@
+"""Which files count as images, and walking a folder for them."""
+
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from raysearch.config import display_path
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+"""A file with another ending is no image of the source."""
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; a link that leads nowhere is none."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def visible(folder: Path | str, faults: list[str]) -> list[os.DirEntry[str]]:
+    """Entries of a folder that are not hidden, by name; what cannot be listed or named becomes a fault."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+    except OSError as error:
+        faults.append(f"{display_path(folder)}: cannot be listed: {error.strerror}")
+        return []
+    good = []
+    for entry in found:
+        if _is_utf8(entry.name):
+            good.append(entry)
+        else:
+            faults.append(f"{display_path(folder)}: the name {os.fsencode(entry.name)!r} is not UTF-8; rename it")
+    return sorted(good, key=lambda entry: entry.name)
+
+
+def walk_images(folder: Path | str, faults: list[str]) -> Iterator[os.DirEntry[str]]:
+    """Every image file below ``folder``, in the order of names; links are followed, but not in circles."""
+    for entry in visible(folder, faults):
+        if not is_folder(entry):
+            if is_image(entry.name):
+                yield entry
+        elif entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
+            faults.append(f"{display_path(folder)}/{entry.name}: a link to a folder above itself; remove it")
+        else:
+            yield from walk_images(entry.path, faults)
+
+
+def nearest_sibling(path: Path, others: tuple[str, ...] = ()) -> str:
+    """``"; did you mean 'x'?"`` from what lies beside a missing ``path``; empty when nothing is near."""
+    parent = path.absolute().parent
+    beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    close = get_close_matches(path.name, [*beside, *others], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,32 @@
+"""`python -m raysearch.report STUDY_DIR`: write the study's page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysearch.cli import run
+from raysearch.config import display_path
+
+
+def command(
+    study_dir: Annotated[
+        Path, typer.Argument(metavar="STUDY_DIR", help="The folder of a study, finished or still running.")
+    ],
+) -> None:
+    """Write STUDY_DIR/report.html: leaderboard, search history, learning curves and ensembles on one page.
+
+    The page needs no network and no other file. It is read from the study's small files only, so it can be
+    written at any time; writing it again replaces it.
+    """
+    from raysearch.report.page import write_report  # jinja2 would slow --help
+
+    print(f"report: {display_path(write_report(study_dir))}")
+
+
+def main() -> None:
+    run(command)
+
+
+if __name__ == "__main__":
+    run(command)

@@ -1,0 +1,116 @@
+"""The study's page: a jinja2 template with the charts' values and plotly.js inside."""
+
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from raysearch.config import display_path
+from raysearch.io import write_text
+from raysearch.paths import StudyPaths
+from raysearch.report import figures
+from raysearch.report.stored import Gain
+from raysearch.report.study import STATES, Study, read_study, short_names
+
+MISSING = "–"
+"""What a table shows where there is no value."""
+
+
+def write_report(study_dir: Path) -> Path:
+    """Write the page of the study in ``study_dir`` into it and return its path.
+
+    Raises `StudyError` when the folder is no study, or naming every file that is malformed.
+    """
+    study = read_study(study_dir)
+    path = StudyPaths(study_dir).report
+    write_text(path, render(study))
+    return path
+
+
+def render(study: Study) -> str:
+    """The page as HTML that needs no network and no other file."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= FILTERS | {"value": percent if study.maximize else number}
+    panels = figures.parameters(study)
+    charts = {
+        "history": figures.history(study),
+        "curves": figures.curves(study),
+        **{f"panel-{at}": figure for at, figure in enumerate(panels.values(), start=1)},
+        **{f"trajectory-{at}": figures.trajectory(e) for at, e in enumerate(study.ensembles, start=1)},
+    }
+    return environment.get_template("page.html.j2").render(
+        study=study,
+        states=STATES,
+        trials_by_number={t.number: t for t in study.trials},
+        parameters=short_names(study.sampled()),
+        panel_titles=list(panels),
+        charts={name: figure for name, figure in charts.items() if figure},
+        highlighted=figures.HIGHLIGHTED,
+        folder=shlex.quote(display_path(study.root)),
+        written=datetime.now(UTC),
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def percent(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def signed_points(share: float) -> str:
+    """A difference of two shares, in percentage points."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours, minutes and seconds, the two largest that are not zero."""
+    if seconds is None:
+        return MISSING
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours} h {m:02d} min" if hours else f"{m} min {s:02d} s" if m else f"{s} s"
+
+
+def parameter(value: Any) -> str:
+    """A sampled value, floats with three significant digits."""
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def moment(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def verdict(gain: Gain) -> str:
+    """What the gain's interval allows to be said, in a sentence."""
+    if gain.low > 0:
+        return "The interval is above zero: on images like these the ensemble is better than the best single model."
+    if gain.high < 0:
+        return "The interval is below zero: on images like these the ensemble is worse than the best single model."
+    return "The interval includes zero: these images do not show that the ensemble is better."
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "percent": percent,
+    "number": number,
+    "signed_points": signed_points,
+    "duration": duration,
+    "parameter": parameter,
+    "moment": moment,
+    "verdict": verdict,
+}

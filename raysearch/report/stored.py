@@ -1,0 +1,158 @@
+"""What the report reads of a study's files, as lenient, frozen sections: a newer file's keys are passed over."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from raysearch.config import Section
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A finite number; NaN and infinities are read as None, so that no page shows them."""
+
+
+class Stored(Section):
+    """A part of a stored file."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+
+
+class Score(Stored):
+    """How well probabilities fit the held-out labels."""
+
+    accuracy: Number
+    """in [0, 1]"""
+    log_loss: Number = None
+    """nats a sample"""
+    epoch: int | None = None
+    """The epoch of the weights, where the score is a stored view's."""
+
+
+class EpochLine(Stored):
+    """A line of metrics.jsonl."""
+
+    epoch: int
+    seconds: Number = None
+    """Since the training began."""
+    train: dict[str, Number] = Field(default_factory=dict)
+    held_out: dict[str, Score] | None = None
+    """Score by view; None in epochs that did not look."""
+
+
+class ResultFile(Stored):
+    """result.json: how a training ended."""
+
+    state: Literal["COMPLETE", "PRUNED", "FAIL"]
+    reason: str | None = None
+    value: Number = None
+    role: str | None = None
+    epochs_done: int = 0
+    epochs: int | None = None
+    seconds: Number = None
+    backbone: str | None = None
+    num_parameters: int | None = None
+    params: dict[str, bool | int | Number | str] = Field(default_factory=dict)
+    views: dict[str, Score] = Field(default_factory=dict)
+
+
+class _TrialPart(Stored):
+    backbone: str
+    epochs: int
+
+
+class ConfigFile(Stored):
+    """The two values of a config.yaml that a training without a result is shown with."""
+
+    trial: _TrialPart
+
+
+class Member(Stored):
+    trial: int
+    view: str
+    weight: float
+
+
+class Round(Stored):
+    """A round of the selection: what was added, and the ensemble's score after it."""
+
+    round: int
+    added: str
+    accuracy: Number
+    log_loss: Number
+
+
+class CrossFitted(Score):
+    folds: int
+    repeats: int
+
+
+class Single(Stored):
+    """The best single candidate."""
+
+    name: str
+    in_sample: Score
+    cross_fitted: Score
+
+
+class Gain(Stored):
+    """Cross-fitted accuracy of the ensemble minus that of the best single, with its interval."""
+
+    accuracy: float
+    low: float
+    high: float
+    confidence: float
+
+
+class EnsembleFile(Stored):
+    """ensembles/<name>.json."""
+
+    name: str
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    n: int
+    candidates: int
+    members: tuple[Member, ...]
+    trajectory: tuple[Round, ...] = ()
+    best_round: int | None = None
+    in_sample: Score
+    cross_fitted: CrossFitted
+    best_single: Single
+    gain: Gain
+
+
+class _SearchPart(Stored):
+    objective: Literal["accuracy", "log_loss"] = "accuracy"
+
+
+class _DataPart(Stored):
+    source: str = "digits"
+
+
+class _SpacePart(Stored):
+    data: _DataPart = _DataPart()
+    search: _SearchPart = _SearchPart()
+    trial: dict[str, Any] = Field(default_factory=dict)
+    """A training's values, some leaves distributions such as ``{loguniform: [1e-4, 1e-1]}``."""
+
+
+class DataFacts(Stored):
+    fingerprint: str
+    classes: tuple[str, ...]
+    counts: dict[str, int | None]
+    """Images by split."""
+
+
+class StudyFile(Stored):
+    """study.yaml."""
+
+    study: str
+    space: _SpacePart = _SpacePart()
+    versions: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+    data: DataFacts
+    created: datetime

@@ -1,0 +1,20 @@
+"""From a space file to trials: YAML -> `Space` -> (Optuna trial) -> `TrialConfig`."""
+
+from raysearch.space.distributions import Choice, Distribution, Range, Trial
+from raysearch.space.load import Space, load_space, load_training, space_from
+from raysearch.space.schema import ResourcesConfig, SearchConfig
+from raysearch.space.search_space import SearchSpace
+
+__all__ = [
+    "Choice",
+    "Distribution",
+    "Range",
+    "ResourcesConfig",
+    "SearchConfig",
+    "SearchSpace",
+    "Space",
+    "Trial",
+    "load_space",
+    "load_training",
+    "space_from",
+]

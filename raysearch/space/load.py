@@ -1,0 +1,137 @@
+"""A space file, checked, as a `Space`; a config or a space without distributions as a `TrainingConfig`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from raysearch.config import DataConfig, Section, TrainingConfig, TrialConfig, display_path, message_of
+from raysearch.errors import SpaceError
+from raysearch.space.check import faults_of_leaves
+from raysearch.space.distributions import parse_leaves
+from raysearch.space.layers import Layer, let_win, merged, read_layers, read_set
+from raysearch.space.schema import (
+    KeyPath,
+    ResourcesConfig,
+    SearchConfig,
+    SpaceFile,
+    dotted,
+    flatten,
+    leaf_paths,
+    unflatten,
+)
+from raysearch.space.search_space import SearchSpace
+
+SectionT = TypeVar("SectionT", bound=Section)
+IGNORED_BY_TRAINING = ("study", "resources", "search")
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search, whole: what is fixed, what is searched, what it may cost."""
+
+    study: str
+    data: DataConfig
+    resources: ResourcesConfig
+    search: SearchConfig
+    trial: SearchSpace
+    resolved: dict[str, Any]
+    """Plain values of all sections, defaults included: `space_from` makes the same space of them."""
+
+    def backbones(self) -> tuple[str, ...]:
+        """Every backbone that the search may train, those of `search.first` included."""
+        first = [entry["backbone"] for entry in self.search.first if "backbone" in entry]
+        return tuple(dict.fromkeys([*self.trial.backbones(), *first]))
+
+
+def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:
+    """The space in the file at ``path`` with ``overrides`` (`--set` texts, ``path=value``).
+
+    Raises a `SpaceError` with every mistake: file, dotted path, what had to hold, value got.
+    """
+    faults: list[str] = []
+    layers = read_layers(path, faults)
+    if faults:  # what a file that could not be read says is not known to be missing
+        layers.insert(0, Layer(display_path(path), {("study",): "unknown"}))
+    layers.append(read_set(overrides, SpaceFile, faults))
+    values, places = merged(layers)
+    return _space(let_win(set(layers[-1].values), values), places, display_path(path), faults)
+
+
+def space_from(resolved: Mapping[str, Any], where: str) -> Space:
+    """The space of `Space.resolved`, as `study.yaml` keeps it; ``where`` names its file in messages."""
+    return _space(flatten(SpaceFile, resolved), {}, where, [])
+
+
+def load_training(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """One training: a trial's `config.yaml`, or a space file in which ``overrides`` leave nothing to draw.
+
+    Of a space file it takes `data`, `trial` and `search.objective`; the rest is the search's.
+    Raises a `SpaceError` with every mistake, leaves that are still distributions among them.
+    """
+    faults: list[str] = []
+    values, files = merged([*read_layers(path, faults), read_set(overrides, TrainingConfig, faults)])
+    places = _Places(files, display_path(path))
+    if ("search", "objective") in values:  # a space file's name for it
+        values.setdefault(("objective",), values["search", "objective"])
+        files.setdefault(("objective",), files["search", "objective"])
+    values = {leaf: value for leaf, value in values.items() if leaf[0] not in IGNORED_BY_TRAINING}
+    for leaf in leaf_paths(TrainingConfig):
+        if leaf[0] == "trial" and isinstance(values.get(leaf), Mapping):
+            hint = f"give a value with --set {dotted(leaf)}=..."
+            faults.append(f"{places.of(leaf)}: a training needs one value, got a distribution; {hint}")
+            del values[leaf]
+    training = _validated(TrainingConfig, values, places, faults)
+    if training is None or faults:
+        raise SpaceError(faults)
+    return training
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where each leaf stands: its file, else the file that was asked for."""
+
+    files: Mapping[KeyPath, str]
+    main: str
+
+    def of(self, path: KeyPath) -> str:
+        prefixes = (path[:n] for n in range(len(path), 0, -1))
+        file = next((self.files[prefix] for prefix in prefixes if prefix in self.files), self.main)
+        return f"{file}: {dotted(path)}"
+
+
+def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: str, faults: list[str]) -> Space:
+    places = _Places(files, main)
+    values = {**flatten(SpaceFile, {"trial": TrialConfig().model_dump()}), **values}
+    trial = {path[1:]: value for path, value in values.items() if path[0] == "trial" and len(path) > 1}
+    rest = {path: value for path, value in values.items() if path[0] != "trial" or len(path) == 1}
+    file = _validated(SpaceFile, rest, places, faults)
+    leaves = parse_leaves(trial, {path: places.of(("trial", *path)) for path in trial}, faults)
+    faults += faults_of_leaves(leaves, _entries(rest.get(("search", "first")), places))
+    if file is None or faults:
+        raise SpaceError(dict.fromkeys(faults))
+    sections = {name: getattr(file, name).model_dump() for name in ("data", "resources", "search")}
+    resolved = {"study": file.study, **sections, "trial": unflatten(trial)}
+    return Space(file.study, file.data, file.resources, file.search, SearchSpace(leaves), resolved)
+
+
+def _entries(first: Any, places: _Places) -> dict[str, Mapping[str, Any]]:
+    """The entries of `search.first` by their place; what is no mapping has been reported."""
+    entries = first if isinstance(first, list) else []
+    where = places.of(("search", "first"))
+    return {f"{where}.{i}": entry for i, entry in enumerate(entries) if isinstance(entry, Mapping)}
+
+
+def _validated(
+    section: type[SectionT], values: Mapping[KeyPath, Any], places: _Places, faults: list[str]
+) -> SectionT | None:
+    """The section, or none and its mistakes added to ``faults``."""
+    try:
+        return section.model_validate(unflatten(values))
+    except ValidationError as error:
+        for item in error.errors():
+            place = places.of(tuple(str(key) for key in item["loc"]))
+            faults.append(f"{place}: {message_of(section, item)}")
+    return None

@@ -1,0 +1,118 @@
+"""The sections of a space file, and its values as a flat mapping from key paths to leaves."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from raysearch.config import Count, DataConfig, NonNegative, Objective, Positive, Section, TrialConfig
+
+KeyPath = tuple[str, ...]
+"""The keys that lead to a value, outermost first."""
+
+
+def _is_study_name(name: str) -> str:
+    allowed = name.replace(".", "").replace("_", "").replace("-", "")
+    if not (allowed.isascii() and allowed.isalnum() and name[0] not in ".-"):
+        raise ValueError("a name of letters, digits, '.', '_' and '-' must stand here, not led by '.' or '-'")
+    return name
+
+
+class ResourcesConfig(Section):
+    """What a trial takes, and how many run at once."""
+
+    workers: Count = 1
+    """Processes that train one trial together."""
+    cpus_per_worker: Count = 1
+    """CPU cores, and threads, of a worker."""
+    gpus_per_worker: NonNegative = 0.0
+    """GPUs of a worker; a share such as 0.25 lets trials share one."""
+    concurrency: Count | None = None
+    """Trials at once; null: as many as the machine holds."""
+
+
+class SearchConfig(Section):
+    """How the space is searched, and for how long."""
+
+    trials: Count = 8
+    """Trials that end COMPLETE or PRUNED."""
+    timeout_s: Positive | None = None
+    """Seconds until running trials are stopped; null: no limit."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Optuna's sampler."""
+    scheduler: Literal["asha", "none"] = "asha"
+    """`asha` stops weak trials early; `none` trains all to their end."""
+    grace: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of its own epochs that a trial has before ASHA may stop it."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    """ASHA lets one trial in this many go on at each of its rungs."""
+    objective: Objective = "accuracy"
+    """Held-out figure that decides."""
+    first: list[dict[str, Any]] = Field(default_factory=list)
+    """Trials to start with: values of some leaves of `trial`; the sampler draws the others."""
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """Failed trials that are replaced by new ones."""
+    seed: int = 0
+    """Seed of the sampler."""
+
+
+class SpaceFile(Section):
+    """A whole space file. In `trial` any leaf may also be a distribution."""
+
+    extends: str | None = None
+    """Another space file, relative to this one, whose values hold where this file gives none."""
+    study: Annotated[str, AfterValidator(_is_study_name)]
+    """Name of the study and of its folder."""
+    data: DataConfig = DataConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    search: SearchConfig = SearchConfig()
+    trial: TrialConfig = TrialConfig()
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as files and messages write it: ``method.alpha``."""
+    return ".".join(path)
+
+
+def flatten(section: type[BaseModel], values: Mapping[Any, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
+    """The leaves of ``values`` by path. Only sections are opened: a mapping at a leaf is its value.
+
+    An unknown key is a leaf, and so is a section whose value is no mapping: validation refuses both.
+    """
+    leaves: dict[KeyPath, Any] = {}
+    for key, value in values.items():
+        path, inner = (*prefix, str(key)), _section_at(section, key)
+        if inner is not None and isinstance(value, Mapping):
+            leaves |= flatten(inner, value, path)
+        else:
+            leaves[path] = value
+    return leaves
+
+
+def unflatten(leaves: Mapping[KeyPath, Any]) -> dict[str, Any]:
+    """The nested mapping of ``leaves``. A value that stands for a whole section hides what is below it."""
+    values: dict[str, Any] = {}
+    for path, value in leaves.items():
+        if any(path[:n] in leaves for n in range(1, len(path))):
+            continue
+        node = values
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    return values
+
+
+def leaf_paths(section: type[BaseModel], prefix: KeyPath = ()) -> Iterator[KeyPath]:
+    """The path of every leaf that ``section`` knows."""
+    for key in section.model_fields:
+        inner = _section_at(section, key)
+        if inner is None:
+            yield (*prefix, key)
+        else:
+            yield from leaf_paths(inner, (*prefix, key))
+
+
+def _section_at(section: type[BaseModel], key: Any) -> type[BaseModel] | None:
+    field = section.model_fields.get(key)
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -1,0 +1,64 @@
+"""Ray, quiet and only where it was asked for."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from raysearch.errors import UserError
+from raysearch.space import ResourcesConfig
+
+# Read when Ray is imported or started, so set before either.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops trials our way
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read again
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[dict[str, float]]:
+    """Ray's resources, from a cluster of its own on this machine or the one at ``address``; left as found.
+
+    Raises `UserError` where no cluster answers at ``address``.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        # A bare init would join whatever cluster happens to run.
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"--address {address}: no Ray cluster can be joined there ({error})") from error
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:
+    """How many trials the cluster holds, at most ``concurrency``. Refuses what can never be scheduled."""
+    if resources.workers > 1:
+        raise UserError("resources.workers: got 2 or more, but a trial trains in one process so far; set it to 1")
+    have = {"CPU": cluster.get("CPU", 0), "GPU": cluster.get("GPU", 0)}
+    wants = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    faults = [
+        f"resources.{name.lower()}s_per_worker: got {wants[name]:g}, but the cluster has {have[name]:g} {name}s"
+        for name in wants
+        if wants[name] > have[name]
+    ]
+    if faults:
+        raise UserError(faults)
+    fits = min(int(have[name] / wants[name]) for name in wants if wants[name] > 0)
+    return min(fits, resources.concurrency or fits)

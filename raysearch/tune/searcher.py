@@ -1,0 +1,191 @@
+"""A Ray Tune searcher whose whole state is a stored Optuna study and the trials' folders.
+
+Nothing is pickled between runs: a new process that opens the same study goes on where the last one, even a
+killed one, left off. Ray's own `OptunaSearch` tells a stopped trial COMPLETE, enqueues seed points at every
+start and leaves killed trials RUNNING; here stopped is PRUNED, an error is FAIL with its reason, and what a dead
+process left RUNNING goes on from its checkpoint or is asked again.
+"""
+
+import logging
+import warnings
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from raysearch.config import TrainingConfig
+from raysearch.io import read_yaml, write_yaml
+from raysearch.paths import StudyPaths
+from raysearch.space import Space
+from raysearch.train.result import State, read_metrics, write_result
+from raysearch.tune.trial import METRIC, report_of
+
+log = logging.getLogger(__name__)
+
+UNCOUNTED = "uncounted"
+"""Marks a trial that died with its driver before its first checkpoint; the same parameters were asked again."""
+
+
+class Listener(Protocol):
+    """Hears what becomes of the trials."""
+
+    def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None: ...
+
+    def reported(self, number: int, report: dict[str, Any]) -> None: ...
+
+    def ended(self, number: int, result: dict[str, Any]) -> None: ...
+
+
+class StudySearcher(Searcher):
+    """Counts a trial once it ends COMPLETE or PRUNED, until ``space.search.trials`` have; a FAIL is replaced."""
+
+    def __init__(
+        self, study: optuna.Study, space: Space, paths: StudyPaths, concurrency: int, listener: Listener
+    ) -> None:
+        maximize = space.search.objective == "accuracy"
+        super().__init__(metric=METRIC, mode="max" if maximize else "min")
+        self.study, self.space, self.paths = study, space, paths
+        self.concurrency, self.listener = concurrency, listener
+        self._numbers: dict[str, int] = {}
+        self._resumable: list[int] = []
+        self._recover()
+        self._enqueue_first()
+
+    # What the last process left.
+
+    def _recover(self) -> None:
+        space = self.space
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            folder = self.paths.trial(trial.number)
+            if folder.resume.is_file():
+                # A checkpoint can be ahead of the study: the folder's own curve fills the gap.
+                for line in read_metrics(folder):
+                    if "held_out" in line:
+                        self._store(trial.number, report_of(line, space.search.objective, 1))
+                self._resumable.append(trial.number)
+            else:
+                attrs = {key: trial.user_attrs[key] for key in ("first", "fixed") if key in trial.user_attrs}
+                self.study.enqueue_trial(trial.params, user_attrs=attrs)
+                self._set(trial.number, UNCOUNTED, True)
+                self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")
+
+    def _enqueue_first(self) -> None:
+        known = {trial.user_attrs.get("first") for trial in self.study.get_trials(deepcopy=False)}
+        for index, fixed in enumerate(self.space.search.first):
+            if index not in known:
+                params = self.space.trial.params_of(fixed)
+                self.study.enqueue_trial(params, user_attrs={"first": index, "fixed": fixed})
+
+    # How far the search is.
+
+    @property
+    def counted(self) -> int:
+        """Trials that ended COMPLETE or PRUNED."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+    @property
+    def failed(self) -> int:
+        """Trials that ended FAIL, those aside that were asked again."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        return sum(UNCOUNTED not in trial.user_attrs for trial in trials)
+
+    @property
+    def has_failed_too_often(self) -> bool:
+        return self.failed > self.space.search.max_failures
+
+    # Tune's calls.
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial; None while none may start; FINISHED when no more will."""
+        live = len(self._numbers)
+        if self.paths.stop.exists() or self.has_failed_too_often:
+            return Searcher.FINISHED
+        wanted = self.space.search.trials - self.counted - live
+        if wanted <= 0 or live >= self.concurrency:
+            return None if live else Searcher.FINISHED
+        number, config = self._resumed() if self._resumable else self._asked()
+        self._numbers[trial_id] = number
+        self.listener.started(number, config, len(read_metrics(self.paths.trial(number))))
+        return {
+            "folder": str(self.paths.trial(number).root.resolve()),
+            "stop": str(self.paths.stop.resolve()),
+            "threads": self.space.resources.cpus_per_worker,
+        }
+
+    def _resumed(self) -> tuple[int, TrainingConfig]:
+        number = self._resumable.pop(0)
+        return number, TrainingConfig.model_validate(read_yaml(self.paths.trial(number).config))
+
+    def _asked(self) -> tuple[int, TrainingConfig]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            trial = self.study.ask()
+        config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
+        # Members of an ensemble gain from differing, so each trial has a seed of its own.
+        config = config.model_copy(update={"seed": config.seed + trial.number})
+        training = TrainingConfig(data=self.space.data, objective=self.space.search.objective, trial=config)
+        write_yaml(self.paths.trial(trial.number).config, training.model_dump())
+        return trial.number, training
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """One look at the held-out split."""
+        number = self._numbers[trial_id]
+        self._store(number, result)
+        self.listener.reported(number, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The trial's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL."""
+        number = self._numbers.pop(trial_id)
+        folder = self.paths.trial(number)
+        if error or not result:
+            text = folder.error.read_text() if folder.error.is_file() else "the trial's process died"
+            return self._end(number, "FAIL", text.strip().splitlines()[-1])
+        self._store(number, result)  # Tune leaves the stopping result out of on_trial_result
+        return self._end(number, "COMPLETE" if result["epoch"] >= result["epochs"] else "PRUNED")
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its settings for Tuner.restore, which is not used here
+
+    # Storage.
+
+    def _end(self, number: int, state: State, reason: str | None = None) -> None:
+        trial = self.study.get_trials(deepcopy=False)[number]
+        folder = self.paths.trial(number)
+        config = TrainingConfig.model_validate(read_yaml(folder.config)) if folder.config.is_file() else None
+        result = write_result(
+            folder,
+            number,
+            state,
+            self.space.search.objective,
+            config.trial.epochs if config else 0,
+            config.trial.backbone if config else "",
+            trial.params,
+            reason,
+        )
+        if result["value"] is not None:
+            self._set(number, "smoothed_best", result["value"])
+            self._set(number, "role", result["role"])
+        if reason:
+            self._set(number, "reason", reason)
+        if state == "COMPLETE":
+            self.study.tell(number, result["value"])
+        else:
+            self.study.tell(number, state=TrialState[state])
+        self.listener.ended(number, result)
+
+    def _store(self, number: int, report: dict[str, Any]) -> None:
+        # Not Trial.report: it drops a second value for an epoch, which a resumed trial may send.
+        self.study._storage.set_trial_intermediate_value(self._id(number), report["epoch"], report[METRIC])
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        self.study._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)

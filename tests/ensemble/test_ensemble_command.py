@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from raysearch.ensemble import read_ensemble
+
+
+def ensemble(*arguments):
+    """Run the command, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "raysearch.ensemble", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_the_command_writes_the_ensemble_and_shows_members_and_both_figures(study, write_view):
+    for number in range(3):
+        write_view(number)
+    done = ensemble(study.root)
+    assert done.returncode == 0, done.stderr
+    written = read_ensemble(study.ensemble("greedy"))
+    for member in written.members:
+        assert member.name in done.stdout
+        assert f"{member.weight:.3f}" in done.stdout
+    for part in (written.cross_fitted, written.in_sample, written.best_single.cross_fitted):
+        assert f"{100 * part.accuracy:.1f} % ({part.log_loss:.3f})" in done.stdout
+    assert f"{100 * written.gain.low:+.1f} to {100 * written.gain.high:+.1f}" in done.stdout
+    assert str(study.ensemble("greedy")) in done.stdout.replace("\n", "")
+
+
+def test_a_gain_that_may_be_none_recommends_the_single_model(study, write_view):
+    write_view(4)
+    done = ensemble(study.root)
+    assert "The interval includes zero" in done.stdout
+    assert "The single model 0004-student-final is the simpler choice" in done.stdout
+
+
+def test_a_gain_that_is_certain_says_so(study, write_view):
+    labels = np.arange(60) % 3
+    for number in range(2):  # each is sure and right on its own half, and unsure and wrong on the other
+        half = np.arange(60) % 2 == number
+        right, wrong = np.eye(3)[labels], np.eye(3)[(labels + 1) % 3]
+        probs = np.where(half[:, None], right, 0.4 * right + 0.6 * wrong).astype(np.float32)
+        write_view(number, probs=probs)
+    done = ensemble(study.root)
+    assert "The interval lies above zero: the ensemble is better." in done.stdout
+
+
+def test_a_recipe_names_the_file_and_the_method(study, write_view, tmp_path):
+    write_view(0)
+    write_view(1)
+    recipe = tmp_path / "mean.yaml"
+    recipe.write_text("name: mean\nmethod: uniform\n")
+    done = ensemble(study.root, "--recipe", recipe)
+    assert done.returncode == 0, done.stderr
+    assert [member.weight for member in read_ensemble(study.ensemble("mean")).members] == [0.5, 0.5]
+
+
+def test_a_folder_that_is_no_study_ends_with_one_line_and_code_2(tmp_path):
+    done = ensemble(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "not a study" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_refused_file_leaves_nothing_written(study, write_view):
+    write_view(0, split="test")
+    assert ensemble(study.root).returncode == 2
+    assert not study.ensembles.exists()
+
+
+@pytest.mark.parametrize("module", ["raysearch.ensemble", "raysearch.ensemble.__main__"])
+def test_importing_it_loads_neither_torch_nor_ray(module):
+    code = f"import {module}, sys; print(sorted({{'torch', 'ray', 'optuna', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

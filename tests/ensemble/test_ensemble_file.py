@@ -1,0 +1,138 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raysearch.ensemble import (
+    Recipe,
+    build_ensemble,
+    ensemble_probs,
+    load_library,
+    read_ensemble,
+    write_ensemble,
+)
+from raysearch.errors import PredictionsError, UserError
+
+QUICK = Recipe(rounds=10, repeats=1, bootstrap=50)
+
+
+@pytest.fixture
+def ensemble(study, write_view):
+    for number, strength in enumerate([0.5, 1.0, 1.0]):
+        write_view(number, strength=strength)
+        write_view(number, "teacher-final", strength=strength)
+    return build_ensemble(study, QUICK)
+
+
+def test_an_ensemble_is_read_back_as_it_was_written(study, ensemble):
+    path = study.ensemble("greedy")
+    write_ensemble(path, ensemble)
+    assert read_ensemble(path) == ensemble
+
+
+def test_building_twice_gives_the_same_ensemble(study, ensemble):
+    assert build_ensemble(study, QUICK) == ensemble
+
+
+def test_the_file_has_the_documented_keys(study, ensemble):
+    write_ensemble(study.ensemble("greedy"), ensemble)
+    content = json.loads(study.ensemble("greedy").read_text())
+    assert list(content) == [
+        *("name", "recipe", "split", "fingerprint", "classes", "n", "candidates", "members", "trajectory"),
+        *("best_round", "in_sample", "cross_fitted", "best_single", "gain"),
+    ]
+    assert content["split"] == "held_out"
+    assert (content["n"], content["candidates"]) == (60, 6)
+    assert set(content["members"][0]) == {"trial", "view", "weight", "weights_sha256"}
+    assert set(content["trajectory"][0]) == {"round", "added", "accuracy", "log_loss"}
+    assert len(content["trajectory"]) == 10
+    assert set(content["cross_fitted"]) == {"accuracy", "log_loss", "folds", "repeats"}
+    assert set(content["best_single"]) == {"name", "in_sample", "cross_fitted"}
+    assert set(content["gain"]) == {"accuracy", "low", "high", "confidence"}
+
+
+def test_members_have_weight_sum_to_one_and_stand_by_weight(ensemble):
+    weights = [member.weight for member in ensemble.members]
+    assert min(weights) > 0
+    assert sum(weights) == pytest.approx(1)
+    assert weights == sorted(weights, reverse=True)
+    assert ensemble.members[0].weights_sha256 == f"{ensemble.members[0].trial:064d}"
+
+
+def test_the_ensembles_probabilities_are_the_weighted_mean_and_score_as_the_file_says(study, ensemble):
+    library = load_library(study)
+    probs = ensemble_probs(ensemble, library)
+    assert probs.dtype == np.float64
+    np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-6)
+    by_name = dict(zip(library.names, library.probs, strict=True))
+    np.testing.assert_allclose(probs, sum(m.weight * by_name[m.name] for m in ensemble.members), rtol=1e-6)
+    assert ensemble.in_sample.accuracy == (probs.argmax(axis=1) == library.labels).mean()
+    assert ensemble.in_sample.accuracy == ensemble.trajectory[ensemble.best_round - 1].accuracy
+
+
+def test_the_best_single_is_the_candidate_of_greatest_held_out_accuracy(study, ensemble):
+    library = load_library(study)
+    accuracies = [(probs.argmax(axis=1) == library.labels).mean() for probs in library.probs]
+    assert ensemble.best_single.in_sample.accuracy == max(accuracies)
+    assert accuracies[library.names.index(ensemble.best_single.name)] == max(accuracies)
+
+
+def test_a_single_candidate_is_the_whole_ensemble(study, write_view):
+    write_view(0)
+    ensemble = build_ensemble(study, Recipe(rounds=4, bootstrap=10))
+    assert [(member.name, member.weight) for member in ensemble.members] == [("0000-student-final", 1.0)]
+    library = load_library(study)
+    np.testing.assert_array_equal(ensemble_probs(ensemble, library), library.probs[0].astype(np.float64))
+
+
+def test_the_uniform_recipe_weighs_the_best_alike(study, ensemble):
+    uniform = build_ensemble(study, Recipe(name="uniform", method="uniform", best_n=4, repeats=1, bootstrap=10))
+    assert [member.weight for member in uniform.members] == [0.25] * 4
+    assert uniform.best_single.name == ensemble.best_single.name
+
+
+def test_members_that_are_gone_or_trained_again_are_all_refused(study, ensemble, write_view):
+    first, second = replace(ensemble.members[0], weight=0.5), replace(ensemble.members[0], trial=9, weight=0.5)
+    write_view(first.trial, first.view, weights_sha256="f" * 64)
+    with pytest.raises(PredictionsError) as caught:
+        ensemble_probs(replace(ensemble, members=(first, second)), load_library(study))
+    assert len(caught.value.faults) == 2
+    assert f"{first.name}: its predictions are of other weights" in caught.value.faults[0]
+    assert f"{second.name}: its predictions are no longer stored" in caught.value.faults[1]
+
+
+def test_an_ensemble_of_other_data_is_refused(study, ensemble):
+    with pytest.raises(PredictionsError, match="of other data"):
+        ensemble_probs(replace(ensemble, fingerprint="0" * 64), load_library(study))
+
+
+def test_a_missing_ensemble_says_how_to_make_one(study):
+    with pytest.raises(UserError, match=r"best\.json: no such ensemble; make it with raysearch\.ensemble"):
+        read_ensemble(study.ensemble("best"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("gain"), "gain: Field required"),
+        (lambda content: content["members"][0].update(weight=3.0), r"members\.0\.weight"),
+        (lambda content: content["members"].pop(), "weights must sum to 1"),
+        (lambda content: content["recipe"].update(rounds=0), r"recipe\.rounds"),
+    ],
+)
+def test_a_malformed_ensemble_is_named_with_its_fault(study, ensemble, change, message):
+    path = study.ensemble("greedy")
+    write_ensemble(path, ensemble)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"greedy\.json: .*{message}"):
+        read_ensemble(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_file_that_is_no_ensemble_is_named(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=r"x\.json"):
+        read_ensemble(tmp_path / "x.json")

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysearch.ensemble.selection import PROBABILITY_FLOOR, greedy, score, uniform, weighted_mean
+
+A = np.array([[0.8, 0.2], [0.6, 0.4], [0.7, 0.3]], dtype=np.float32)
+B = np.array([[0.4, 0.6], [0.1, 0.9], [0.6, 0.4]], dtype=np.float32)
+LABELS = np.array([0, 1, 0], dtype=np.int32)
+
+
+def brute_force(probs, labels, rounds):
+    """Greedy selection as one would write it down: every mean anew, every sample by itself."""
+    picks, trajectory = [], []
+    for size in range(1, rounds + 1):
+        ranked = []
+        for candidate in range(len(probs)):
+            total = np.zeros(probs[0].shape, dtype=np.float64)
+            for member in [*picks, candidate]:
+                total = total + probs[member].astype(np.float64)
+            right = sum(int(np.argmax(row)) == label for row, label in zip(total, labels, strict=True))
+            label_probs = np.array([row[label] for row, label in zip(total, labels, strict=True)]) / size
+            ranked.append((-right, float(np.mean(-np.log(np.maximum(label_probs, 1e-12)))), candidate))
+        best = min(ranked)
+        picks.append(best[2])
+        trajectory.append(best[:2])
+    return picks, trajectory, 1 + trajectory.index(min(trajectory))
+
+
+def random_case(seed):
+    """A small library of a kind that makes ties: one-hot rows, quarters, duplicates, a class without samples."""
+    rng = np.random.default_rng(seed)
+    candidates, samples, classes = rng.integers(1, 7), rng.integers(1, 13), rng.integers(1, 5)
+    kind = seed % 3
+    if kind == 0:
+        probs = rng.dirichlet(np.ones(classes), size=(candidates, samples))
+    elif kind == 1:
+        probs = np.eye(classes)[rng.integers(classes, size=(candidates, samples))]
+    else:
+        probs = rng.multinomial(4, np.ones(classes) / classes, size=(candidates, samples)) / 4
+    if seed % 2:
+        probs = probs[rng.integers(candidates, size=candidates)]
+    labels = rng.integers(max(1, classes - seed % 4), size=samples)
+    return list(probs.astype(np.float32)), labels.astype(np.int32), int(rng.integers(1, 9))
+
+
+def test_picks_equal_those_of_a_brute_force_on_cases_full_of_ties():
+    longest = 0
+    for seed in range(400):
+        probs, labels, rounds = random_case(seed)
+        selection = greedy(probs, labels, rounds)
+        picks, trajectory, best_round = brute_force(probs, labels, rounds)
+        assert list(selection.picks) == picks, seed
+        assert selection.best_round == best_round, seed
+        assert [s.accuracy for s in selection.trajectory] == [-r / len(labels) for r, _ in trajectory], seed
+        assert [s.log_loss for s in selection.trajectory] == [loss for _, loss in trajectory], seed
+        longest = max(longest, len(set(picks)))
+    assert longest >= 3  # the cases are not all won by one candidate
+
+
+def test_a_case_computed_by_hand():
+    selection = greedy([A, B], LABELS, rounds=3)
+    assert selection.picks == (0, 1, 0)
+    assert [s.accuracy for s in selection.trajectory] == pytest.approx([2 / 3, 1, 1])
+    assert [s.log_loss for s in selection.trajectory] == pytest.approx([0.4987, 0.4575, 0.4596], abs=1e-4)
+    assert selection.best_round == 2
+    assert selection.weights.tolist() == [0.5, 0.5]
+
+
+def test_one_candidate_and_four_rounds_give_probabilities_that_sum_to_one():
+    selection = greedy([A], LABELS, rounds=4)
+    assert selection.weights.tolist() == [1.0]
+    np.testing.assert_array_equal(weighted_mean([A], selection.weights), A.astype(np.float64))
+
+
+def test_of_duplicates_the_earlier_is_picked():
+    assert greedy([B, A, A], LABELS, rounds=1).picks == (1,)
+    assert uniform([B, A, A], LABELS, best_n=2).picks == (1, 2)
+
+
+def test_the_first_of_equal_rounds_is_the_best():
+    assert greedy([A, A], LABELS, rounds=8).best_round == 1
+
+
+def test_a_tie_of_classes_goes_to_the_lowest_index():
+    tied = np.array([[0.5, 0.5]], dtype=np.float32)
+    assert greedy([tied], np.array([0]), rounds=1).trajectory[0].accuracy == 1
+    assert greedy([tied], np.array([1]), rounds=1).trajectory[0].accuracy == 0
+
+
+def test_a_sure_mistake_has_a_finite_log_loss():
+    sure = np.array([[1.0, 0.0]], dtype=np.float32)
+    assert score(sure, np.array([1])).log_loss == pytest.approx(-np.log(PROBABILITY_FLOOR))
+
+
+def test_a_class_without_held_out_samples_is_no_obstacle():
+    probs = [np.hstack([p, np.zeros((3, 1), dtype=np.float32)]) for p in (A, B)]
+    assert greedy(probs, LABELS, rounds=3).picks == (0, 1, 0)
+
+
+def test_uniform_is_the_plain_mean_of_the_best():
+    worst = 1 - A
+    selection = uniform([worst, A, B], LABELS, best_n=2)
+    assert selection.weights.tolist() == [0, 0.5, 0.5]
+    assert selection.best_round == 2
+    np.testing.assert_allclose(weighted_mean([worst, A, B], selection.weights), (A + B) / 2, rtol=1e-6)
+
+
+def test_uniform_of_more_than_there_are_takes_all():
+    assert uniform([A, B], LABELS, best_n=16).weights.tolist() == [0.5, 0.5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_weights_are_shares_that_sum_to_one_and_so_does_the_mean(seed):
+    probs, labels, rounds = random_case(seed)
+    for selection in (greedy(probs, labels, rounds), uniform(probs, labels, rounds)):
+        assert (selection.weights >= 0).all()
+        assert selection.weights.sum() == pytest.approx(1, abs=1e-12)
+        np.testing.assert_allclose(weighted_mean(probs, selection.weights).sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_library_is_read_and_never_written():
+    probs = [A.copy(), B.copy()]
+    for candidate in probs:
+        candidate.flags.writeable = False
+    assert greedy(probs, LABELS, rounds=3).picks == (0, 1, 0)

@@ -1,0 +1,283 @@
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from fake_study import FAILURE, write_bare_study, write_ensemble, write_fake_study, write_trial
+from plotly.offline import get_plotlyjs
+
+from raysearch.errors import StudyError
+from raysearch.io import write_json, write_text
+from raysearch.report import read_study, render, write_report
+from raysearch.report.figures import curves, history, parameters, trajectory
+from raysearch.report.page import duration, parameter, percent, signed_points
+from raysearch.report.study import short_names
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_fake_study(tmp_path_factory.mktemp("runs") / "cr").root
+
+
+@pytest.fixture(scope="module")
+def page(root):
+    return own_part(render(read_study(root)))
+
+
+def own_part(html):
+    """The page without plotly.js, which it must hold exactly once."""
+    assert html.count(get_plotlyjs()) == 1
+    return html.replace(get_plotlyjs(), "")
+
+
+def charts_of(page):
+    return json.loads(re.search(r"^const CHARTS = (.*);$", page, re.M)[1])
+
+
+def section(page, name):
+    return re.search(rf'<section id="{name}">.*?</section>', page, re.S)[0]
+
+
+def rows(html):
+    """The text of each table cell, row by row."""
+    found = [re.findall(r"<td.*?</td>", row, re.S) for row in re.findall(r"<tr.*?</tr>", html, re.S)]
+    return [[re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in row] for row in found if row]
+
+
+def test_a_study_is_read_with_its_states_and_curves(root):
+    study = read_study(root)
+    assert study.count() == {"COMPLETE": 6, "PRUNED": 2, "FAIL": 1, "RUNNING": 1}
+    running = study.trials[9]
+    assert (running.backbone, running.epochs_done, running.epochs, len(running.curve)) == ("wrn_16_2", 14, 30, 14)
+    assert running.seconds == pytest.approx(14 * 4.1)
+    assert study.trials[3].curve[-1].train["loss"] is None  # was NaN
+    assert study.headline.name == "greedy"
+
+
+def test_the_headline_sets_the_cross_fitted_figure_beside_the_in_sample_one(page):
+    headline = section(page, "headline")
+    assert re.findall(r"<strong>(.*?)</strong>", headline) == ["93.1 %", "90.4 %", "+2.7"]
+    assert "in-sample 94.5 %" in headline
+    assert "in-sample 91.5 %" in headline
+    assert "95 % interval +0.4 to +5.1" in headline
+    assert "above zero" in headline
+    assert "9f3a61c07be2<" in headline
+    assert "200 train, 200 held-out, 1397 test" in headline
+
+
+def test_an_interval_that_includes_zero_is_said_to(page):
+    assert "−1.2 to +2.9. The interval includes zero" in section(page, "ensembles")
+    assert "includes zero" not in section(page, "headline")
+
+
+def test_the_leaderboard_shows_the_best_trial_first_and_trials_without_a_value_last(root, page):
+    table = rows(section(page, "leaderboard"))
+    best = max((t for t in read_study(root).trials if t.value is not None), key=lambda t: t.value)
+    assert table[0][:3] == [str(best.number), "COMPLETE", f"{100 * best.value:.1f} %"]
+    values = [row[2] for row in table]
+    assert values[-2:] == ["–", "–"]
+    assert sorted(values[:-2], reverse=True) == values[:-2]
+    assert FAILURE in next(row[1] for row in table if row[0] == "3")
+
+
+def test_a_parameter_that_backbones_bring_their_own_range_of_has_one_column(root):
+    study = read_study(root)
+    assert study.sampled().count("optimizer.lr") == 1
+    assert all("optimizer.lr" in t.params for t in study.trials if t.state != "RUNNING")
+    assert study.is_logarithmic("optimizer.lr")
+    assert not study.is_logarithmic("method.beta")
+
+
+def test_log_loss_is_ranked_lowest_first_and_shown_without_percent(tmp_path):
+    paths = write_bare_study(tmp_path, space={"data": {"source": "digits"}, "search": {"objective": "log_loss"}})
+    for number, value in enumerate([0.9, 0.4, 0.7]):
+        write_trial(paths, number, value=value)
+    study = read_study(tmp_path)
+    assert [t.number for t in study.ranked] == [1, 2, 0]
+    best = next(trace for trace in history(study)["data"] if trace["name"] == "best so far")
+    assert best["y"] == [0.9, 0.4, 0.4]
+    assert rows(section(render(study), "leaderboard"))[0][2] == "0.400"
+
+
+def test_every_chart_is_valid_plotly_and_has_its_place_on_the_page(page):
+    charts = charts_of(page)
+    assert {"history", "curves", "trajectory-1", "panel-1"} <= set(charts)
+    assert "trajectory-2" not in charts  # the uniform ensemble has no rounds
+    for name, chart in charts.items():
+        go.Figure(chart)  # raises on an unknown property
+        assert page.count(f'id="{name}"') == 1
+    assert page.count('class="plot"') == len(charts)
+
+
+def test_the_history_holds_every_trial_once_and_a_running_best_that_never_falls(root):
+    traces = history(read_study(root))["data"]
+    points = [x for trace in traces if trace["mode"] == "markers" for x in trace["x"] if x is not None]
+    assert sorted(points) == list(range(10))
+    best = next(trace for trace in traces if trace["name"] == "best so far")["y"]
+    assert best == sorted(best)
+
+
+def test_the_curves_of_every_trial_are_drawn_and_one_legend_entry_switches_each_group(root):
+    traces = curves(read_study(root))["data"]
+    assert len(traces) == 10 * 3  # teacher, student, loss
+    shown = [trace["name"] for trace in traces if trace["showlegend"]]
+    assert len(shown) == len(set(shown)) == 7  # the best five, the others, the running one
+    assert {trace["legendgroup"] for trace in traces} == set(shown)
+    teacher = next(t for t in traces if t["text"].startswith("trial 0 ") and t["yaxis"] == "y")
+    assert teacher["x"] == [1, 2, *range(3, 31, 3)]  # only the epochs that looked
+
+
+def test_a_panel_stands_for_each_parameter_that_varies(root):
+    panels = parameters(read_study(root))
+    assert set(panels) >= {"alpha", "beta", "lr", "policy", "training time (minutes)"}
+    assert panels["alpha"]["layout"]["xaxis"]["type"] == "log"
+    assert panels["policy"]["layout"]["xaxis"]["type"] == "category"
+    assert "type" not in panels["beta"]["layout"]["xaxis"]
+
+
+def test_the_trajectory_marks_the_kept_round(root):
+    chart = trajectory(read_study(root).ensembles[0])
+    assert chart["layout"]["shapes"][0]["x0"] == 7
+    assert chart["data"][0]["y"][6] == 94.5
+
+
+def test_members_are_listed_with_weight_and_linked_to_their_trial(page):
+    table = rows(section(page, "ensembles"))
+    assert ["6", "teacher-final", "0.400"] in [row[:3] for row in table]
+    assert 'href="#trial-6"' in section(page, "ensembles")
+    assert 'id="trial-6"' in page
+
+
+def test_each_ensemble_shows_both_figures_beside_those_of_the_best_single_model(page):
+    table = rows(section(page, "ensembles"))
+    assert ["Accuracy, cross-fitted", "93.1 %", "90.4 %"] in table
+    assert ["Accuracy, in-sample", "94.5 %", "91.5 %"] in table
+    assert ["Log loss, cross-fitted", "0.281", "0.317"] in table  # the uniform ensemble's
+
+
+def test_the_page_names_no_address_outside_itself(page):
+    assert not re.search(r"https?://", page)
+    assert not re.search(r"<link|<iframe|<img|@import|url\(", page)
+
+
+def test_no_value_is_nan(page):
+    assert not re.search(r"\bnan\b(?! in epoch)|\bNaN\b|\bInfinity\b", page.replace("isNaN", ""))
+
+
+def test_what_the_user_named_is_escaped(tmp_path):
+    evil = "</script><script>alert(1)</script>"
+    facts = {"fingerprint": "ab" * 32, "classes": [evil, "b"], "counts": {"train": 2, "held_out": 2}}
+    paths = write_bare_study(tmp_path, study=evil, data=facts)
+    write_trial(paths, 0, params={"backbone": "wrn_16_2", "augment.policy": evil})
+    write_trial(paths, 1, backbone=evil, params={"augment.policy": "none"})
+    write_trial(paths, 2, "FAIL", reason=evil)
+    write_ensemble(paths, recipe={"method": evil})
+    page = own_part(render(read_study(tmp_path)))
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert page.count("</script>") == 2
+
+
+def test_a_study_without_trials_has_a_page_that_says_what_to_do(tmp_path):
+    write_bare_study(tmp_path / "my runs")
+    page = own_part(render(read_study(tmp_path / "my runs")))
+    assert "No trial has finished yet" in page
+    assert re.search(r"python -m raysearch\.ensemble &#39;.*my runs&#39;", page)
+    assert charts_of(page) == {}
+
+
+def test_a_study_with_only_a_failed_and_a_running_trial_has_a_page(tmp_path):
+    paths = write_bare_study(tmp_path)
+    write_trial(paths, 0, "FAIL")
+    write_trial(paths, 1, "RUNNING")
+    paths.trial(2).root.mkdir()  # only just begun
+    page = own_part(render(read_study(tmp_path)))
+    assert "No trial has finished yet" in page
+    assert [row[0] for row in rows(section(page, "leaderboard"))] == ["0", "1", "2"]
+
+
+def test_without_an_ensemble_the_best_trial_leads_and_the_command_is_named(tmp_path):
+    write_trial(write_bare_study(tmp_path), 0, value=0.8125)
+    headline = section(render(read_study(tmp_path)), "headline")
+    assert "81.2 %" in headline
+    assert "python -m raysearch.ensemble" in headline
+
+
+def test_a_line_that_is_still_being_written_is_left_out(tmp_path):
+    paths = write_bare_study(tmp_path)
+    write_trial(paths, 0, "RUNNING")
+    with paths.trial(0).metrics.open("a") as file:
+        file.write('{"epoch": 15, "sec')
+    assert len(read_study(tmp_path).trials[0].curve) == 14
+
+
+def test_every_malformed_file_is_named_at_once(tmp_path):
+    paths = write_bare_study(tmp_path)
+    for number in range(4):
+        write_trial(paths, number)
+    write_text(paths.trial(0).result, "{")
+    write_json(paths.trial(1).result, {"state": "DONE"})
+    write_text(paths.trial(2).metrics, '{"epoch": 1}\nnot json\n')
+    write_json(paths.ensemble("greedy"), {"name": "greedy"})
+    with pytest.raises(StudyError) as raised:
+        read_study(tmp_path)
+    message = str(raised.value)
+    for part in ("0000/result.json", "0001/result.json", "0002/metrics.jsonl: line 2", "ensembles/greedy.json"):
+        assert part in message
+    assert "0003" not in message
+
+
+def test_a_folder_that_is_no_study_is_refused_and_left_alone(tmp_path):
+    with pytest.raises(StudyError, match="not a study"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_the_page_and_nothing_else_without_torch_and_ray(tmp_path):
+    root = write_fake_study(tmp_path / "cr").root
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    code = (
+        "import sys; from raysearch.report.__main__ import command; from pathlib import Path;"
+        "command(Path(sys.argv[1])); assert not {'torch', 'ray', 'optuna'} & set(sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    after = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert after.pop(root / "report.html").startswith(b"<!DOCTYPE html>")
+    assert after == before
+    assert Path(ran.stdout.removeprefix("report: ").strip()).name == "report.html"
+
+
+def test_the_verb_prints_faults_and_exits_with_2(tmp_path):
+    command = [sys.executable, "-m", "raysearch.report", str(tmp_path / "nothing")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "no such folder" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_names_are_shortened_only_where_they_stay_apart():
+    assert short_names(["method.alpha", "a.lr", "b.lr"]) == {"method.alpha": "alpha", "a.lr": "a.lr", "b.lr": "b.lr"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (percent(0.6149), "61.5 %"),
+        (percent(None), "–"),
+        (signed_points(-0.012), "−1.2"),
+        (signed_points(0.0), "+0.0"),
+        (duration(59.6), "1 min 00 s"),
+        (duration(3 * 3600 + 240), "3 h 04 min"),
+        (duration(None), "–"),
+        (parameter(math.pi / 1000), "0.00314"),
+        (parameter(True), "True"),
+        (parameter(None), "none"),
+    ],
+)
+def test_numbers_are_shown_with_units(shown, expected):
+    assert shown == expected

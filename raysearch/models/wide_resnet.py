@@ -94,7 +94,7 @@ def _create(variant: str, depth: int, width: int, pretrained: bool, **kwargs: An
     return build_model_with_cfg(WideResNet, variant, pretrained, depth=depth, width=width, **kwargs)
 
 
-NAMES = ("wrn_10_1", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_16_8")
+NAMES = ("wrn_10_1", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_16_8", "wrn_28_2")
 
 default_cfgs = generate_default_cfgs(
     {
@@ -134,3 +134,8 @@ def wrn_16_4(pretrained: bool = False, **kwargs: Any) -> WideResNet:
 @register_model
 def wrn_16_8(pretrained: bool = False, **kwargs: Any) -> WideResNet:
     return _create("wrn_16_8", 16, 8, pretrained, **kwargs)
+
+
+@register_model
+def wrn_28_2(pretrained: bool = False, **kwargs: Any) -> WideResNet:
+    return _create("wrn_28_2", 28, 2, pretrained, **kwargs)

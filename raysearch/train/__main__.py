@@ -1,5 +1,6 @@
 """`python -m raysearch.train`: one training, without Ray."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ def command(
 ) -> None:
     """Train one model into a trial folder: weights, held-out predictions, metrics. Started again after a stop with
     the same config and --out, it goes on from its last whole epoch."""
-    overrides = list(set_ or []) + ([f"data.source={data}"] if data else [])
+    overrides = list(set_ or []) + ([f"data.source={json.dumps(data)}"] if data else [])
     training = load_training(config, overrides)
     paths = TrialPaths(out)
     _check_free(paths, training)

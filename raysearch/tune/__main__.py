@@ -1,5 +1,6 @@
 """`python -m raysearch.tune`: a search."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ def command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images: digits; a folder with train, val[, test].parquet; a folder of train/ val/ [test/] "
+            help="Labelled images: digits; a folder with train, val\\[, test].parquet; a folder of train/ val/ \\[test/] "
             "class folders; or one folder of class folders, which is split. Default: the space's."
         ),
     ] = None,
@@ -48,7 +49,7 @@ def command(
         "resources.concurrency": concurrency,
         "search.seed": seed,
         "trial.seed": seed,
-        "data.source": data,
+        "data.source": data and json.dumps(data),
     }
     given = [f"{path}={value}" for path, value in options.items() if value is not None]
     loaded = load_space(space, [*(set_ or []), *given])

@@ -49,7 +49,10 @@ def check_data(space: Space) -> tuple[Dataset, dict[str, int]]:
     """
     splits = [name for name in available_splits(space.data) if name == "test"]
     sizes = space.trial.choices("image_size")
-    dataset = [open_dataset(space.data, size, ("train", "held_out", *splits)) for size in sizes][0]
+    if not sizes:
+        raise UserError("trial.image_size: must be a value or a choice, got a range")
+    datasets = [open_dataset(space.data, size, ("train", "held_out", *splits)) for size in sizes]
+    dataset = datasets[0]
     counts = {name: len(split.labels) for name, split in dataset.splits.items()}
     largest = max(space.trial.choices("batch_size"), default=0)
     if largest > counts["train"]:

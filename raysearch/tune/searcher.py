@@ -6,8 +6,6 @@ start and leaves killed trials RUNNING; here stopped is PRUNED, an error is FAIL
 process left RUNNING goes on from its checkpoint or is asked again.
 """
 
-import logging
-import warnings
 from typing import Any, Protocol
 
 import optuna
@@ -20,8 +18,6 @@ from raysearch.paths import StudyPaths
 from raysearch.space import Space
 from raysearch.train.result import State, read_metrics, write_result
 from raysearch.tune.trial import METRIC, report_of
-
-log = logging.getLogger(__name__)
 
 UNCOUNTED = "uncounted"
 """Marks a trial that died with its driver before its first checkpoint; the same parameters were asked again."""
@@ -118,9 +114,7 @@ class StudySearcher(Searcher):
         return number, TrainingConfig.model_validate(read_yaml(self.paths.trial(number).config))
 
     def _asked(self) -> tuple[int, TrainingConfig]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            trial = self.study.ask()
+        trial = self.study.ask()
         config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
         # Members of an ensemble gain from differing, so each trial has a seed of its own.
         config = config.model_copy(update={"seed": config.seed + trial.number})

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,10 +22,20 @@ from raysearch.paths import StudyPaths
 from raysearch.space import SearchConfig, Space
 
 PACKAGES = ("raysearch", "ray", "torch", "torchvision", "timm", "optuna", "pyarrow", "numpy")
-SAMPLERS = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-}
+STARTUP_TRIALS = 5
+"""Trials drawn at random before TPE models anything; Optuna's 10 would use up a small search."""
+
+
+def _tpe(seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # group: parameters of different options are modelled apart; constant_liar: running trials count.
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
+        )
+
+
+SAMPLERS = {"tpe": _tpe, "random": lambda seed: optuna.samplers.RandomSampler(seed=seed)}
 
 
 def check_place(paths: StudyPaths, resume: bool) -> None:

@@ -24,7 +24,7 @@ def contrastive_regularization(probs: Tensor, positives: Tensor, tau: float) -> 
     count = weights.sum(1)
     attraction = (similarity * weights).sum(1) / count.clamp_min(1)
     has_positive = count > 0
-    return (log_partition - attraction) * has_positive, has_positive
+    return torch.where(has_positive, log_partition - attraction, 0), has_positive
 
 
 def positive_pairs(divergence: Tensor, delta: float, views: int) -> Tensor:

@@ -1,6 +1,7 @@
 """A backbone with an auxiliary head on its last stage but one (AR, "Auxiliary Classifier")."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,6 +29,9 @@ class AuxiliaryHead(nn.Module):
 
 class Classifier(nn.Module):
     """``backbone`` answers to timm's calls; ``aux_head`` is None where it is off."""
+
+    backbone: Any
+    """One of timm's models; their common calls are in no base class."""
 
     def __init__(self, backbone: nn.Module, aux_head: AuxiliaryHead | None, aux_stage: int) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ class Task:
             drop_path_rate=config.drop_path_rate,
         )
         # Convolutions are faster with the channels last, on GPUs and on CPUs.
-        self.student = student.to(device, memory_format=torch.channels_last)
+        self.student = student.to(device).to(memory_format=torch.channels_last)
         self.teacher = MovingAverage(self.student, method.ema_decay)
         self.objective = Objective(method, config.label_smoothing)
         self.precision = choose_precision(config.precision, self.student, device)

@@ -1,6 +1,8 @@
 """`python -m raysearch.tune`: a search."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +21,9 @@ def command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images: digits; a folder with train, val\\[, test].parquet; a folder of train/ val/ \\[test/] "
-            "class folders; or one folder of class folders, which is split. Default: the space's."
+            help="Labelled images: digits; a folder with train.parquet, val.parquet and maybe test.parquet; a folder "
+            "of train, val and maybe test folders of class folders; or one folder of class folders, which is split. "
+            "Default: the space's."
         ),
     ] = None,
     trials: Annotated[
@@ -57,10 +60,10 @@ def command(
     from raysearch.tune.search import search
 
     paths = search(loaded, out, resume=resume, address=address)
-    print_summary(paths, loaded.search.trials, space, out)
+    print_summary(paths, loaded.search.trials)
 
 
-def print_summary(paths: StudyPaths, trials: int, space: Path, out: Path) -> None:
+def print_summary(paths: StudyPaths, trials: int) -> None:
     """The best trials, and the command that comes next."""
     results = [result for _, folder in paths.trials() if (result := read_result(folder))]
     ended = [result for result in results if result["state"] in ("COMPLETE", "PRUNED") and result["value"] is not None]
@@ -74,7 +77,8 @@ def print_summary(paths: StudyPaths, trials: int, space: Path, out: Path) -> Non
         table.add_row(*best, f"{result['role']}-final", epochs)
     Console().print(table)
     if len(ended) < trials:
-        print(f"\n{len(ended)} of {trials} trials ended. Go on: python -m raysearch.tune {space} --out {out} --resume")
+        same = shlex.join(word for word in sys.argv[1:] if word != "--resume")
+        print(f"\n{len(ended)} of {trials} trials ended. Go on: python -m raysearch.tune {same} --resume")
     if ended:
         print(f"\nNext: python -m raysearch.ensemble {paths.root}")
 

@@ -30,14 +30,15 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a trial's failure is told, and kept, by the searcher
     try:
         # A bare init would join whatever cluster happens to run.
         ray.init(
             address=address or "local",
             include_dashboard=False if address is None else None,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: no Ray cluster can be joined there ({error})") from error

@@ -140,5 +140,6 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float) -> Iterat
     finally:
         if timer:
             timer.cancel()
+        paths.stop.unlink(missing_ok=True)
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -61,7 +61,7 @@ class StudySearcher(Searcher):
                         self._store(trial.number, report_of(line, space.search.objective, 1))
                 self._resumable.append(trial.number)
             else:
-                attrs = {key: trial.user_attrs[key] for key in ("first", "fixed") if key in trial.user_attrs}
+                attrs = {key: value for key, value in trial.user_attrs.items() if key in ("first", "fixed")}
                 self.study.enqueue_trial(trial.params, user_attrs=attrs)
                 self._set(trial.number, UNCOUNTED, True)
                 self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")

@@ -1,0 +1,42 @@
+# `make search` and `make test` are all a fresh machine needs; both install into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STUDY := runs/cr
+SET := best/cr
+
+.PHONY: setup search test check lint types help
+
+help:  ## list what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.installed  ## make .venv and install everything, pinned
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+search: setup  ## the main job on the embedded digits: search, ensemble, export, report
+	$(BIN)/python -m raysearch.tune spaces/cr.yaml $(if $(wildcard $(STUDY)/study.yaml),--resume)
+	$(BIN)/python -m raysearch.ensemble $(STUDY) --recipe ensembles/greedy.yaml
+	rm -rf $(SET)
+	$(BIN)/python -m raysearch.export $(STUDY) --out $(SET)
+	$(BIN)/python -m raysearch.evaluate $(SET) --data digits --split test
+	$(BIN)/python -m raysearch.report $(STUDY)
+	@echo
+	@echo "Done. Open $(STUDY)/report.html; the verified ensemble is in $(SET)."
+	@echo "Next, with your own images (a folder of class folders):"
+	@echo "  $(BIN)/python -m raysearch.tune spaces/photos32.yaml --data YOUR_FOLDER"
+	@echo "  $(BIN)/python -m raysearch.predict $(SET) SOME_IMAGES"
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs: ruff, mypy, pytest

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import reference
+import torch
+
+from raysearch.losses.contrastive import contrastive_regularization, positive_pairs
+
+
+def batch(n=7, classes=4, seed=0):
+    """Probabilities in float64 and positives of which anchor 2 has none."""
+    generator = torch.Generator().manual_seed(seed)
+    probs = torch.randn(n, classes, generator=generator, dtype=torch.float64).softmax(1)
+    positives = torch.rand(n, n, generator=generator) < 0.4
+    positives[2] = False
+    return probs, positives
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.1, 1.0])
+def test_it_is_the_papers_formula(tau):
+    probs, positives = batch()
+    expected = reference.contrastive(probs.numpy(), positives.numpy(), tau)
+    terms, has_positive = contrastive_regularization(probs, positives, tau)
+    assert has_positive.tolist() == [term is not None for term in expected]
+    np.testing.assert_allclose(terms, [term or 0 for term in expected], rtol=1e-12)
+
+
+def test_two_equal_views_alone_cost_nothing():
+    probs = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    terms, _ = contrastive_regularization(probs, torch.ones(2, 2, dtype=torch.bool), 0.1)
+    torch.testing.assert_close(terms, torch.zeros(2))
+
+
+def test_four_one_hot_rows_by_hand():
+    # Anchor 0 has positive 1 (product 1) and negatives 2, 3 (product 0): ln(e + 2) - 1 at tau 1.
+    probs = torch.eye(2)[[0, 0, 1, 1]]
+    positives = torch.tensor([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], dtype=torch.bool)
+    terms, _ = contrastive_regularization(probs, positives, 1.0)
+    torch.testing.assert_close(terms, torch.full((4,), 0.5514447))
+
+
+def test_an_anchor_is_never_its_own_positive():
+    probs, positives = batch()
+    with_diagonal = positives | torch.eye(len(probs), dtype=torch.bool)
+    torch.testing.assert_close(
+        contrastive_regularization(probs, positives, 0.1), contrastive_regularization(probs, with_diagonal, 0.1)
+    )
+
+
+def test_without_any_positive_terms_and_gradients_are_zero_not_nan():
+    probs = batch()[0].requires_grad_()
+    terms, has_positive = contrastive_regularization(probs, torch.eye(7, dtype=torch.bool), 0.1)
+    terms.sum().backward()
+    assert not has_positive.any()
+    assert terms.abs().max() == 0
+    assert probs.grad.abs().max() == 0
+
+
+def test_a_batch_of_one_has_no_term():
+    probs = torch.tensor([[0.3, 0.7]], requires_grad=True)
+    terms, _ = contrastive_regularization(probs, torch.ones(1, 1, dtype=torch.bool), 0.1)
+    terms.sum().backward()
+    assert terms.tolist() == [0]
+    assert probs.grad.tolist() == [[0, 0]]
+
+
+def test_its_gradient_is_that_of_finite_differences():
+    probs, positives = batch(n=5)
+    assert torch.autograd.gradcheck(
+        lambda p: contrastive_regularization(p, positives, 0.5)[0], probs.requires_grad_(), atol=1e-6
+    )
+
+
+def test_large_similarities_over_a_small_temperature_stay_finite():
+    terms, _ = contrastive_regularization(torch.eye(3)[[0, 0, 1]], torch.ones(3, 3, dtype=torch.bool), 1e-3)
+    assert terms.isfinite().all()
+
+
+NEAR = torch.tensor([[0.0, 0.005, 0.006], [0.005, 0.0, 0.0], [0.006, 0.0, 0.0]])
+
+
+def test_delta_zero_pairs_only_the_two_views_of_an_image():
+    # Images 1 and 2 have equal targets and still are no positives of each other.
+    assert positive_pairs(NEAR, 0.0, 2).nonzero().tolist() == [
+        [row, column] for row in range(6) for column in range(6) if row % 3 == column % 3
+    ]
+
+
+def test_a_divergence_of_exactly_delta_is_a_positive_and_one_above_is_not():
+    near = torch.tensor([[1, 1, 0], [1, 1, 1], [0, 1, 1]], dtype=torch.bool)
+    torch.testing.assert_close(positive_pairs(NEAR, 0.005, 1), near)
+    torch.testing.assert_close(positive_pairs(NEAR, 0.005, 2), torch.cat([torch.cat([near, near], 1)] * 2))
+
+
+def test_one_view_and_delta_zero_leave_no_positive_but_oneself():
+    torch.testing.assert_close(positive_pairs(NEAR, 0.0, 1), torch.eye(3, dtype=torch.bool))

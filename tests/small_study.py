@@ -1,0 +1,128 @@
+"""A small real study, a checkpoint set of it, and small sources: fixtures for the tests of export, predict, evaluate.
+
+Their conftest files import the fixtures; what takes time is made once a session.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from raysearch.config import TrainingConfig
+from raysearch.data import Dataset, open_dataset
+from raysearch.ensemble import Member, Recipe, build_ensemble, write_ensemble
+from raysearch.export import export_set
+from raysearch.io import write_yaml
+from raysearch.paths import StudyPaths
+from raysearch.predictions import read_predictions
+from raysearch.train import train, write_result
+
+DATA = {"source": "digits", "train_per_class": 6, "held_out_per_class": 4, "seed": 3}
+TRIALS = (
+    {"backbone": "wrn_10_1", "image_size": 16, "seed": 0},
+    {"backbone": "resnet10t", "image_size": 32, "method": {"aux_weight": 0.0, "views": 1}},
+    {"backbone": "resnet10_small", "image_size": 32, "seed": 1},
+)
+MIXED = (
+    (0, "teacher-fused", 0.5),
+    (0, "teacher-final", 0.25),
+    (1, "student-final", 0.125),
+    (2, "student-fused", 0.125),
+)
+"""An ensemble of two views of the same weights, two image sizes, and a trial without an auxiliary head."""
+PARQUET_IMAGES = 60
+
+
+class _Silent:
+    def report(self, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def should_stop(self) -> bool:
+        return False
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
+    """Three trainings of an epoch, and the ensembles `greedy` (selected) and `mixed` (`MIXED`)."""
+    return _study(tmp_path_factory.getbasetemp() / "small")
+
+
+@pytest.fixture(scope="session")
+def small_set(small_study: StudyPaths) -> Path:
+    """The ensemble `mixed` as a checkpoint set; tests that change it take a copy."""
+    return _set(small_study)
+
+
+@pytest.fixture(scope="session")
+def write_parquet() -> Callable[..., Path]:
+    """Writes one split of a Parquet source: those of the first digits that are of the given classes."""
+    return _write_parquet
+
+
+@cache
+def _study(folder: Path) -> StudyPaths:
+    study = StudyPaths(folder / "it's a [study]")
+    for number, trial in enumerate(TRIALS):
+        dataset = _train(study, number, trial)
+    facts = {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dataset.counts}
+    write_yaml(study.study, {"study": "small", "space": {"data": DATA}, "data": facts})
+    greedy = build_ensemble(study, Recipe(rounds=5, repeats=1, bootstrap=10, folds=2))
+    members = [
+        Member(trial, view, weight, read_predictions(study.trial(trial).predictions(view)).weights_sha256)
+        for trial, view, weight in MIXED
+    ]
+    for ensemble in (greedy, replace(greedy, name="mixed", members=tuple(members))):
+        write_ensemble(study.ensemble(ensemble.name), ensemble)
+    return study
+
+
+def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
+    common = {"epochs": 1, "batch_size": 20, "precision": "float32", "augment": {"policy": "none"}}
+    config = TrainingConfig.model_validate({"data": DATA, "trial": {**common, **trial}})
+    dataset = open_dataset(config.data, config.trial.image_size)
+    train(config, dataset, study.trial(number), _Silent())
+    write_result(study.trial(number), number, "COMPLETE", "accuracy", 1, config.trial.backbone, {})
+    return dataset
+
+
+@cache
+def _set(study: StudyPaths) -> Path:
+    out = study.root.parent / "sets" / "it's a #set"
+    export_set(study, "mixed", out)
+    return out
+
+
+def _write_parquet(
+    root: Path, stored_split: str, classes: Sequence[str], rename: Mapping[str, str] | None = None
+) -> Path:
+    scans = digit_scans()
+    names = [str(target) for target in load_digits().target[:PARQUET_IMAGES]]
+    rows = [(scans[row], name) for row, name in enumerate(names) if name in classes]
+    images = [{"bytes": _png(scan), "path": f"{index}.png"} for index, (scan, _) in enumerate(rows)]
+    table = pa.table({"image": images, "label": [classes.index(name) for _, name in rows]})
+    label = {"_type": "ClassLabel", "names": [(rename or {}).get(name, name) for name in classes]}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": label}}})}
+    root.mkdir(parents=True)
+    pq.write_table(table.replace_schema_metadata(metadata), root / f"{stored_split}.parquet")
+    return root
+
+
+def digit_scans() -> np.ndarray:
+    """uint8 [samples, 8, 8], in the rows' order"""
+    return np.round(load_digits().images * (255 / 16)).astype(np.uint8)
+
+
+def _png(scan: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(scan).save(buffer, "PNG")
+    return buffer.getvalue()

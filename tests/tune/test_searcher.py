@@ -1,0 +1,217 @@
+"""The searcher against a stored study, with Tune's calls made by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from raysearch.io import read_json, read_yaml
+from raysearch.paths import StudyPaths, TrialPaths
+from raysearch.space import Space, space_from
+from raysearch.tune.searcher import StudySearcher
+from raysearch.tune.study import open_storage
+from raysearch.tune.trial import report_of
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+
+    def started(self, number: int, config: Any, epochs_done: int) -> None:
+        self.events.append(("started", number))
+
+    def reported(self, number: int, report: dict[str, Any]) -> None:
+        self.events.append(("reported", number))
+
+    def ended(self, number: int, result: dict[str, Any]) -> None:
+        self.events.append((result["state"], number))
+
+
+def make_space(**search: Any) -> Space:
+    trial = {"epochs": 4, "method": {"alpha": {"loguniform": [0.01, 1.0]}}}
+    return space_from({"study": "toy", "search": {"trials": 3, **search}, "trial": trial}, "toy.yaml")
+
+
+def make_searcher(root: Path, space: Space, concurrency: int = 2) -> StudySearcher:
+    root.mkdir(exist_ok=True)
+    paths = StudyPaths(root)
+    return StudySearcher(open_storage(paths, space.study, space.search), space, paths, concurrency, Listener())
+
+
+def stored(root: Path, space: Space) -> list[optuna.trial.FrozenTrial]:
+    return open_storage(StudyPaths(root), space.study, space.search).trials
+
+
+def line(epoch: int, student: float, teacher: float) -> dict[str, Any]:
+    views = {"student-final": student, "teacher-final": teacher}
+    figures = {view: {"accuracy": value, "log_loss": 1.0} for view, value in views.items()}
+    return {"epoch": epoch, "seconds": float(epoch), "lr": 0.1, "train": {"loss": 1.0}, "held_out": figures}
+
+
+def look(searcher: StudySearcher, trial_id: str, number: int, epoch: int, value: float, is_last: bool = False) -> None:
+    """What a trial does at a look: its file first, then Tune's call."""
+    written = line(epoch, value, value - 0.1)
+    folder = searcher.paths.trial(number)
+    with folder.metrics.open("a") as file:
+        file.write(json.dumps(written) + "\n")
+    result = report_of(written, "accuracy", 4)
+    if is_last:
+        searcher.on_trial_complete(trial_id, result)
+    else:
+        searcher.on_trial_result(trial_id, result)
+
+
+def test_a_trial_that_did_all_its_epochs_is_complete_with_its_smoothed_best(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    assert isinstance(searcher.suggest("a"), dict)
+    for epoch, value in enumerate([0.3, 0.6, 0.9], start=1):
+        look(searcher, "a", 0, epoch, value)
+    look(searcher, "a", 0, 4, 0.3, is_last=True)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert trial.state == TrialState.COMPLETE
+    assert trial.value == pytest.approx((0.3 + 0.6 + 0.9) / 3)
+    assert trial.intermediate_values == {1: 0.3, 2: 0.6, 3: 0.9, 4: 0.3}
+    assert read_json(searcher.paths.trial(0).result)["state"] == "COMPLETE"
+
+
+def test_a_stopped_trial_is_pruned_and_keeps_its_whole_curve(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    look(searcher, "a", 0, 1, 0.5)
+    look(searcher, "a", 0, 2, 0.7, is_last=True)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert trial.state == TrialState.PRUNED
+    assert trial.intermediate_values == {1: 0.5, 2: 0.7}
+    assert trial.user_attrs["smoothed_best"] == pytest.approx(0.6)
+
+
+def test_a_trial_cut_off_within_its_last_epoch_is_not_complete(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    partial = {**line(4, 0.5, 0.5), "partial": True}
+    searcher.paths.trial(0).metrics.write_text(json.dumps(partial) + "\n")
+    searcher.on_trial_complete("a", report_of(partial, "accuracy", 4))
+    assert stored(tmp_path / "toy", space)[0].state == TrialState.PRUNED
+
+
+def test_a_failed_trial_has_its_reason_and_is_replaced(tmp_path: Path) -> None:
+    space = make_space(trials=1)
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    searcher.paths.trial(0).error.write_text("Traceback ...\nDiverged: the loss is nan\n")
+    searcher.on_trial_complete("a", error=True)
+    assert isinstance(searcher.suggest("b"), dict)
+    look(searcher, "b", 1, 4, 0.5, is_last=True)
+    assert searcher.suggest("c") == Searcher.FINISHED
+    failed, replacement = stored(tmp_path / "toy", space)
+    assert failed.state == TrialState.FAIL
+    assert failed.user_attrs["reason"] == "Diverged: the loss is nan"
+    assert replacement.state == TrialState.COMPLETE
+    assert read_json(searcher.paths.trial(0).result)["reason"] == "Diverged: the loss is nan"
+
+
+def test_a_process_that_died_without_a_word_is_a_failure_too(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", error=True)
+    assert stored(tmp_path / "toy", space)[0].user_attrs["reason"] == "the trial's process died"
+
+
+def test_it_gives_up_after_max_failures(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space(max_failures=1), concurrency=1)
+    for trial_id in ("a", "b"):
+        assert isinstance(searcher.suggest(trial_id), dict)
+        searcher.on_trial_complete(trial_id, error=True)
+    assert searcher.has_failed_too_often
+    assert searcher.suggest("c") == Searcher.FINISHED
+
+
+def test_no_more_trials_run_than_concurrency_and_target_allow(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space(trials=3), concurrency=2)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert isinstance(searcher.suggest("b"), dict)
+    assert searcher.suggest("c") is None
+    look(searcher, "a", 0, 4, 0.5, is_last=True)
+    assert isinstance(searcher.suggest("c"), dict)
+    look(searcher, "b", 1, 4, 0.5, is_last=True)
+    assert searcher.suggest("d") is None, "a FAIL of the last live trial would have to be replaced"
+    look(searcher, "c", 2, 4, 0.5, is_last=True)
+    assert searcher.suggest("d") == Searcher.FINISHED
+
+
+def test_first_trials_are_asked_once_over_any_number_of_restarts(tmp_path: Path) -> None:
+    space = make_space(trials=4, first=[{"method": {"alpha": 0.01}}, {"method": {"alpha": 0}}])
+    for restart in range(3):
+        searcher = make_searcher(tmp_path / "toy", space, concurrency=1)
+        if restart < 2:
+            searcher.suggest("a")
+            look(searcher, "a", restart, 4, 0.5, is_last=True)
+    alphas = [read_yaml(folder.config)["trial"]["method"]["alpha"] for _, folder in searcher.paths.trials()]
+    assert alphas == [0.01, 0]
+    trials = stored(tmp_path / "toy", space)
+    assert [trial.user_attrs.get("first") for trial in trials] == [0, 1]
+    assert trials[0].params == {"method.alpha": 0.01}
+    assert trials[1].params == {}, "0 lies outside the range, so the study is not told of it"
+
+
+def test_a_trial_left_running_with_a_checkpoint_goes_on_under_its_number(tmp_path: Path) -> None:
+    space = make_space()
+    first = make_searcher(tmp_path / "toy", space)
+    first.suggest("a")
+    config = read_yaml(first.paths.trial(0).config)
+    folder = first.paths.trial(0)
+    folder.metrics.write_text(json.dumps(line(1, 0.4, 0.3)) + "\n" + json.dumps(line(2, 0.5, 0.3)) + "\n")
+    folder.resume.parent.mkdir()
+    folder.resume.write_bytes(b"a checkpoint")
+
+    second = make_searcher(tmp_path / "toy", space)
+    suggested = second.suggest("b")
+    assert isinstance(suggested, dict)
+    assert TrialPaths(Path(suggested["folder"])).root.name == "0000"
+    assert read_yaml(folder.config) == config
+    assert stored(tmp_path / "toy", space)[0].intermediate_values == {1: 0.4, 2: 0.5}
+    look(second, "b", 0, 4, 0.6, is_last=True)
+    assert stored(tmp_path / "toy", space)[0].state == TrialState.COMPLETE
+
+
+def test_a_trial_left_running_without_a_checkpoint_is_asked_again_uncounted(tmp_path: Path) -> None:
+    space = make_space(trials=1, max_failures=0, first=[{"method": {"alpha": 0.5}}])
+    make_searcher(tmp_path / "toy", space).suggest("a")
+    second = make_searcher(tmp_path / "toy", space)
+    assert not second.has_failed_too_often
+    second.suggest("b")
+    look(second, "b", 1, 4, 0.5, is_last=True)
+    dead, again = stored(tmp_path / "toy", space)
+    assert (dead.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert again.params == dead.params == {"method.alpha": 0.5}
+    assert second.suggest("c") == Searcher.FINISHED
+
+
+def test_nothing_starts_while_the_stop_file_stands(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space())
+    searcher.paths.stop.write_text("SIGINT")
+    assert searcher.suggest("a") == Searcher.FINISHED
+
+
+def test_each_trial_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space())
+    searcher.suggest("a")
+    searcher.suggest("b")
+    assert [read_yaml(folder.config)["trial"]["seed"] for _, folder in searcher.paths.trials()] == [0, 1]
+
+
+def test_the_same_seed_proposes_the_same_trials(tmp_path: Path) -> None:
+    configs = []
+    for name in ("one", "two"):
+        searcher = make_searcher(tmp_path / name, make_space())
+        searcher.suggest("a")
+        configs.append(read_yaml(searcher.paths.trial(0).config))
+    assert configs[0] == configs[1]

@@ -15,13 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+import typer
 from PIL import Image
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
 from raysearch.config import TrainingConfig
 from raysearch.data import Dataset, open_dataset
 from raysearch.ensemble import Member, Recipe, build_ensemble, write_ensemble
-from raysearch.export import export_set
+from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predictions import read_predictions
@@ -60,7 +63,13 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
 @pytest.fixture(scope="session")
 def small_set(small_study: StudyPaths) -> Path:
     """The ensemble `mixed` as a checkpoint set; tests that change it take a copy."""
-    return _set(small_study)
+    return _export(small_study)[0]
+
+
+@pytest.fixture(scope="session")
+def export_output(small_study: StudyPaths) -> str:
+    """What the command printed when it wrote `small_set`."""
+    return _export(small_study)[1]
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +80,7 @@ def write_parquet() -> Callable[..., Path]:
 
 @cache
 def _study(folder: Path) -> StudyPaths:
+    torch.set_num_threads(1)
     study = StudyPaths(folder / "it's a [study]")
     for number, trial in enumerate(TRIALS):
         dataset = _train(study, number, trial)
@@ -96,10 +106,15 @@ def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
 
 
 @cache
-def _set(study: StudyPaths) -> Path:
+def _export(study: StudyPaths) -> tuple[Path, str]:
+    app = typer.Typer()
+    app.command()(export_command)
     out = study.root.parent / "sets" / "it's a #set"
-    export_set(study, "mixed", out)
-    return out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # for the process that the command starts
+        result = CliRunner().invoke(app, [str(study.root), "--ensemble", "mixed", "--out", str(out)])
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    return out, result.output
 
 
 def _write_parquet(

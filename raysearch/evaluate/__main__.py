@@ -2,16 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from raysearch.cli import run
-
-if TYPE_CHECKING:
-    from raysearch.evaluate import Evaluation
+from raysearch.evaluate import Evaluation, evaluate
+from raysearch.predict import load_set, open_split
 
 ROWS_SHOWN = 20
 
@@ -36,9 +35,6 @@ def command(
     Prints accuracy with its 95 % interval, balanced accuracy and log loss, the recall of each class, and as the last
     line one JSON object with the same figures.
     """
-    from raysearch.evaluate import evaluate
-    from raysearch.predict import load_set, open_split
-
     checkpoint_set = load_set(set_dir)
     images = open_split(data, split, checkpoint_set.image_sizes, checkpoint_set.manifest.data)
     evaluation = evaluate(checkpoint_set, images)
@@ -48,7 +44,7 @@ def command(
     print(json.dumps(evaluation.as_json(), allow_nan=False))
 
 
-def _recalls(evaluation: "Evaluation") -> Table:
+def _recalls(evaluation: Evaluation) -> Table:
     """The classes, or where there are many those that are recognised worst."""
     shown = evaluation.recalls
     title = "Recall by class"
@@ -64,7 +60,7 @@ def _recalls(evaluation: "Evaluation") -> Table:
     return table
 
 
-def _summary(evaluation: "Evaluation", split: str) -> str:
+def _summary(evaluation: Evaluation, split: str) -> str:
     low, high = evaluation.accuracy_low, evaluation.accuracy_high
     return (
         f"{evaluation.n} images of {split}\n"

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from raysearch.cli import run
+from raysearch.config import display_path
+from raysearch.export import export_set
+from raysearch.paths import StudyPaths
 
 
 def command(
@@ -26,10 +29,6 @@ def command(
     then does it appear at --out. Each folder in members/ loads by timm.create_model("local-dir:FOLDER",
     pretrained=True).
     """
-    from raysearch.config import display_path
-    from raysearch.export import export_set
-    from raysearch.paths import StudyPaths
-
     manifest, check = export_set(StudyPaths(study_dir), ensemble, out, data)
     folders = len({member.folder for member in manifest.members})
     megabytes = sum((out / name).stat().st_size for name in manifest.files) / 1e6

@@ -4,8 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from raysearch.cli import run
+from raysearch.config import display_path
+from raysearch.predict import load_set, open_images, predict_all
+from raysearch.predict.table import check_out, first_rows, prediction_table, write_table
 
 ROWS_SHOWN = 20
 
@@ -35,12 +39,6 @@ def command(
 
     An id is the image's path below the folder given, or its id in the source.
     """
-    from rich.console import Console
-
-    from raysearch.config import display_path
-    from raysearch.predict import load_set, open_images, predict_all
-    from raysearch.predict.table import check_out, first_rows, prediction_table, write_table
-
     if out:
         check_out(out)
     checkpoint_set = load_set(set_dir)

@@ -1,3 +1,3 @@
-from small_study import small_set, small_study, write_parquet
+from small_study import export_output, small_set, small_study
 
-__all__ = ["small_set", "small_study", "write_parquet"]
+__all__ = ["export_output", "small_set", "small_study"]

@@ -2,11 +2,10 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
+from small_study import digit_scans
 
 from raysearch.data import open_dataset
 from raysearch.errors import DataError, UserError
@@ -21,7 +20,7 @@ N = 30
 def loose(small_set: Path, tmp_path: Path) -> Path:
     """The first images of digits' test split as PNG files, some of them in a folder below."""
     split = open_dataset(load_set(small_set).manifest.data, 16, ["test"]).splits["test"]
-    scans = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
+    scans = digit_scans()
     root = tmp_path / "it's [loose]"
     for sample_id in split.sample_ids[:N]:
         folder = root / ("a" if int(sample_id) % 2 else "b")

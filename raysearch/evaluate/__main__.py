@@ -22,9 +22,8 @@ def command(
     data: Annotated[
         str,
         typer.Option(
-            help="Labelled images: `digits`, a folder with TEST.parquet, a folder with TEST/ and class folders in it, "
-            "or one folder of class folders, of which the part is scored that the study's own settings leave to "
-            "test. Only the split asked for need be there.",
+            help="Labelled images: `digits`, a folder with test.parquet, a folder with class folders in test/, or one "
+            "folder of class folders, which is split as the study splits. Only the split asked for need be there.",
             show_default=False,
         ),
     ],

@@ -23,9 +23,11 @@ def build_classifier(
 
     Raises `UserError` for an unknown name, an option the backbone lacks, or one without stages.
     """
-    model = timm.create_model(
-        backbone, **backbone_args(backbone, num_classes, image_size, dropout=dropout, drop_path_rate=drop_path_rate)
-    )
+    args = backbone_args(backbone, num_classes, image_size, dropout=dropout, drop_path_rate=drop_path_rate)
+    try:
+        model = timm.create_model(backbone, **args)
+    except TypeError as error:
+        raise UserError(f"trial.backbone: {backbone!r} cannot be built ({error})") from error
     return with_head(model, num_classes, has_aux_head=has_aux_head)
 
 

@@ -5,8 +5,8 @@ They are timm's classes, so timm's own calls and checkpoints' layouts hold.
 
 from typing import Any
 
-from timm.models import build_model_with_cfg, create_model, generate_default_cfgs, register_model
-from timm.models.efficientnet import EfficientNet
+from timm.models import build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
+from timm.models.efficientnet import EfficientNet, efficientnet_b0
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
@@ -32,27 +32,31 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-def _resnet(variant: str, pretrained: bool, **kwargs: Any) -> ResNet:
-    """A ResNet of basic blocks whose stem is one 3x3 convolution of stride 1, without pooling."""
-    model = build_model_with_cfg(ResNet, variant, pretrained, block=BasicBlock, **kwargs)
-    inputs, outputs = model.conv1.in_channels, model.conv1.out_channels
-    model.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-    model.maxpool = nn.Identity()
-    for stage in model.feature_info:
-        stage["reduction"] //= 4 if stage["module"] != "act1" else 2
-    return model
+class SmallStemResNet(ResNet):
+    """A ResNet whose stem is one 3x3 convolution of stride 1, without pooling."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conv1 = nn.Conv2d(self.conv1.in_channels, self.conv1.out_channels, 3, 1, 1, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.maxpool = nn.Identity()
+        for stage in self.feature_info:
+            stage["reduction"] //= 4 if stage["module"] != "act1" else 2
+
+
+def _resnet(variant: str, pretrained: bool, **kwargs: Any) -> SmallStemResNet:
+    return build_model_with_cfg(SmallStemResNet, variant, pretrained, block=BasicBlock, **kwargs)
 
 
 @register_model
-def resnet10_small(pretrained: bool = False, **kwargs: Any) -> ResNet:
+def resnet10_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
     """One block a stage, 16 to 128 channels: 0.3 M parameters."""
     args = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_width": 16}
     return _resnet("resnet10_small", pretrained, **(args | kwargs))
 
 
 @register_model
-def resnet18_small(pretrained: bool = False, **kwargs: Any) -> ResNet:
+def resnet18_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
     """ResNet-18 as it is commonly used at 32 px: 11.2 M parameters."""
     return _resnet("resnet18_small", pretrained, **({"layers": (2, 2, 2, 2)} | kwargs))
 
@@ -60,7 +64,9 @@ def resnet18_small(pretrained: bool = False, **kwargs: Any) -> ResNet:
 @register_model
 def efficientnet_b0_small(pretrained: bool = False, **kwargs: Any) -> EfficientNet:
     """EfficientNet-B0 with stride 1 in its stem."""
-    kwargs.pop("pretrained_cfg", None)
-    model = create_model("efficientnet_b0", pretrained=False, **kwargs)
+    kwargs["pretrained_cfg"] = kwargs.get("pretrained_cfg") or get_pretrained_cfg("efficientnet_b0_small")
+    model = efficientnet_b0(pretrained, **kwargs)
     model.conv_stem.stride = (1, 1)
+    for stage in model.feature_info:
+        stage["reduction"] //= 2
     return model

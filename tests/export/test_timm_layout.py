@@ -50,7 +50,7 @@ def test_the_config_tells_timm_the_preprocessing(small_set: Path) -> None:
     model = timm.create_model(f"local-dir:{small_set / 'members/0001-student'}", pretrained=True)
     config = timm.data.resolve_data_config(model=model)
     assert tuple(config["input_size"]) == (3, 32, 32)
-    assert (config["mean"], config["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (list(config["mean"]), list(config["std"])) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     assert (config["interpolation"], config["crop_pct"], config["crop_mode"]) == ("bicubic", 1.0, "center")
     assert model.num_classes == 10
 

@@ -31,7 +31,9 @@ def reverse_cross_entropy(p, q, log_floor):
 
 
 def kl(p, q):
-    return np.array([sum(a * math.log(a / b) for a, b in zip(*r, strict=True) if a > 0) for r in zip(p, q, strict=True)])
+    return np.array(
+        [sum(a * math.log(a / b) for a, b in zip(*r, strict=True) if a > 0) for r in zip(p, q, strict=True)]
+    )
 
 
 def jensen_shannon(labels):

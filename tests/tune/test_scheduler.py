@@ -20,7 +20,7 @@ def test_a_new_asha_remembers_how_far_earlier_trials_got() -> None:
     scheduler = build_scheduler(SearchConfig(grace=0.25, reduction_factor=2))
     study = ended_study("maximize", [{2: 0.5, 4: 0.8}, {2: 0.3}])
     replay(scheduler, study, {0: 8, 1: 8})
-    rungs = {milestone: recorded for milestone, recorded in scheduler._brackets[0]._rungs}
+    rungs = dict(scheduler._brackets[0]._rungs)
     assert rungs[25] == {"study-0": 0.5, "study-1": 0.3}
     assert rungs[50] == {"study-0": 0.8}
     newcomer = SimpleNamespace(trial_id="new")

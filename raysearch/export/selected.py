@@ -1,5 +1,6 @@
 """What an export starts from: an ensemble of a study, its members' stored predictions, and the data."""
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +89,7 @@ def _require_ensemble(paths: StudyPaths, name: str) -> None:
         known = ", ".join(sorted(path.stem for path in paths.ensembles.glob("*.json"))) or "none yet"
         raise StudyError(
             f"{display_path(paths.ensemble(name))}: no such ensemble; known: {known}; "
-            f"`python -m raysearch.ensemble {display_path(paths.root)}` makes one"
+            f"`python -m raysearch.ensemble {shlex.quote(display_path(paths.root))}` makes one"
         )
 
 

@@ -35,6 +35,8 @@ default_cfgs = generate_default_cfgs(
 class SmallStemResNet(ResNet):
     """A ResNet whose stem is one 3x3 convolution of stride 1, without pooling."""
 
+    conv1: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conv1 = nn.Conv2d(self.conv1.in_channels, self.conv1.out_channels, 3, 1, 1, bias=False)

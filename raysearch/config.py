@@ -65,7 +65,7 @@ class MethodConfig(Section):
     teacher_mode: Literal["train", "eval"] = "train"
     """Whether the teacher's own forward pass uses batch statistics and dropout."""
     rampup_epochs: NonNegative = 5
-    """Epochs over which gamma rises as exp(-5 (1 - t/T)^2); 0: no ramp-up."""
+    """Epochs over which gamma rises as exp(-5 (1 - t/T)^2), at most half the run; 0: no ramp-up."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """eta: decay of the teacher's moving average, a step."""
     aux_weight: NonNegative = 0.4

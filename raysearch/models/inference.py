@@ -1,6 +1,6 @@
 """Images to probabilities, the same way in training, prediction and the check of an export.
 
-Always float32: bfloat16 would let stored and reproduced probabilities differ by more than rounding.
+Always true float32: bfloat16 or TF32 would let stored and reproduced probabilities differ by more than rounding.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,8 @@ def infer(classifier: Classifier, images: np.ndarray, batch_size: int = 100) -> 
     final, aux, features = [], [], []
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).permute(0, 3, 1, 2)
-        outputs = classifier(normalise(batch))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            outputs = classifier(normalise(batch))
         final.append(outputs.logits.softmax(1).cpu())
         features.append(outputs.features.cpu())
         if outputs.aux_logits is not None:

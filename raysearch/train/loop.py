@@ -21,7 +21,7 @@ from raysearch.io import replacing, write_json, write_text, write_yaml
 from raysearch.paths import TrialPaths
 from raysearch.train import heldout
 from raysearch.train.figures import best_look
-from raysearch.train.optimizer import build_optimizer, learning_rate, warmup_epochs
+from raysearch.train.optimizer import build_optimizer, learning_rate
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
 from raysearch.train.task import Task
@@ -97,9 +97,13 @@ class Training:
         if self.paths.resume.is_file():
             self._restore()
             return
-        short = self.trial.optimizer.warmup_epochs > warmup_epochs(self.trial.optimizer, self.trial.epochs)
-        if short:
-            log.warning("warm-up is longer than half the run: shortened to %g epochs", self.trial.epochs / 2)
+        half = self.trial.epochs / 2
+        for name, asked in (
+            ("optimizer.warmup_epochs", self.trial.optimizer.warmup_epochs),
+            ("method.rampup_epochs", self.trial.method.rampup_epochs),
+        ):
+            if asked > half:
+                log.warning("trial.%s: %g is more than half the run; shortened to %g", name, asked, half)
         write_yaml(self.paths.config, self.config.model_dump())
         write_text(self.paths.metrics, "")
         number = sum(parameter.numel() for parameter in self.task.student.parameters())

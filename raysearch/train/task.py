@@ -28,7 +28,8 @@ class Task:
         # Convolutions are faster with the channels last, on GPUs and on CPUs.
         self.student = student.to(device).to(memory_format=torch.channels_last)
         self.teacher = MovingAverage(self.student, method.ema_decay)
-        self.objective = Objective(method, config.label_smoothing)
+        rampup_epochs = min(method.rampup_epochs, config.epochs / 2)
+        self.objective = Objective(method.model_copy(update={"rampup_epochs": rampup_epochs}), config.label_smoothing)
         self.precision = choose_precision(config.precision, self.student, device)
 
     def loss(self, images: Tensor, labels: Tensor, epochs_done: float, generator: Generator) -> Terms:

@@ -12,7 +12,7 @@ from raysearch.space import ResourcesConfig
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
     "RAY_TRAIN_V2_ENABLED": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops trials our way
@@ -51,7 +51,9 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
 def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:
     """How many trials the cluster holds, at most ``concurrency``. Refuses what can never be scheduled."""
     if resources.workers > 1:
-        raise UserError("resources.workers: got 2 or more, but a trial trains in one process so far; set it to 1")
+        raise UserError(
+            f"resources.workers: got {resources.workers}, but a trial trains in one process so far; set it to 1"
+        )
     have = {"CPU": cluster.get("CPU", 0), "GPU": cluster.get("GPU", 0)}
     wants = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     faults = [
@@ -61,5 +63,7 @@ def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int
     ]
     if faults:
         raise UserError(faults)
+    if have["GPU"] and not wants["GPU"]:
+        print(f"note: {have['GPU']:g} GPUs stand idle; --set resources.gpus_per_worker=1 uses them", flush=True)
     fits = min(int(have[name] / wants[name]) for name in wants if wants[name] > 0)
     return min(fits, resources.concurrency or fits)

@@ -1,0 +1,77 @@
+"""Small trainings on the embedded digits, and hosts that end them."""
+
+import json
+
+import pytest
+
+from raysearch.config import DataConfig, TrainingConfig
+from raysearch.data import open_dataset
+from raysearch.paths import TrialPaths
+from raysearch.train import train
+
+DATA = {"source": "digits", "train_per_class": 4, "held_out_per_class": 4}
+TRIAL = {
+    "backbone": "wrn_10_1",
+    "image_size": 16,
+    "epochs": 3,
+    "batch_size": 20,
+    "precision": "float32",
+    "augment": {"policy": "none", "crop_padding": 2},
+    "optimizer": {"name": "sgd", "lr": 0.05, "warmup_epochs": 1},
+}
+
+
+class Host:
+    """Keeps what it hears; ``stops`` decides from the number of looks heard, ``dies_after`` raises then."""
+
+    def __init__(self, stops=lambda looks: False, dies_after=None):
+        self.stops, self.dies_after, self.heard = stops, dies_after, []
+
+    def report(self, metrics):
+        self.heard.append(metrics)
+        if len(self.heard) == self.dies_after:
+            raise KeyboardInterrupt
+
+    def should_stop(self):
+        return self.stops(len(self.heard))
+
+
+@pytest.fixture(scope="session")
+def digits(session_cache):
+    return open_dataset(DataConfig(**DATA), 16)
+
+
+@pytest.fixture
+def config():
+    """Builds a training's config; sections given are laid over the small one's."""
+
+    def build(objective="accuracy", **trial):
+        merged = TRIAL | {k: TRIAL[k] | v if isinstance(v, dict) and k in TRIAL else v for k, v in trial.items()}
+        return TrainingConfig.model_validate({"data": DATA, "objective": objective, "trial": merged})
+
+    return build
+
+
+@pytest.fixture
+def host():
+    return Host
+
+
+@pytest.fixture(scope="session")
+def metrics_of():
+    """Lines of `metrics.jsonl` without what differs from run to run."""
+
+    def read(paths):
+        lines = [json.loads(line) for line in paths.metrics.read_text().splitlines()]
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def finished(digits, tmp_path_factory):
+    """The folder of one whole training of the small config, and what its host heard."""
+    paths, host = TrialPaths(tmp_path_factory.mktemp("it's a study") / "0007"), Host()
+    training = TrainingConfig.model_validate({"data": DATA, "trial": TRIAL})
+    assert train(training, digits, paths, host)
+    return training, paths, host.heard

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from raysearch.config import OptimizerConfig
+from raysearch.models import build_classifier
+from raysearch.train.optimizer import build_optimizer, learning_rate
+
+CONFIG = OptimizerConfig(lr=0.1, warmup_epochs=2, warmup_lr=0.001)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 0.001),
+        (10, 0.0505),  # half of a warm-up of 2 epochs x 10 steps
+        (20, 0.1),  # its end
+        (60, 0.05),  # half of the cosine's 80 steps
+        (40, 0.1 * (1 + 2**-0.5) / 2),  # a quarter
+        (99, 3.8545e-5),  # the last step
+        (100, 0.0),
+    ],
+)
+def test_the_rate_is_linear_then_a_cosine(step, expected):
+    assert learning_rate(CONFIG, step, steps_per_epoch=10, epochs=10) == pytest.approx(expected, rel=1e-4, abs=1e-12)
+
+
+def test_a_warm_up_takes_at_most_half_the_run():
+    rates = [learning_rate(CONFIG, step, steps_per_epoch=10, epochs=2) for step in range(20)]
+    assert rates.index(max(rates)) == 10
+    assert max(rates) == pytest.approx(0.1)
+
+
+def test_without_warm_up_the_first_step_has_the_whole_rate():
+    assert learning_rate(CONFIG.model_copy(update={"warmup_epochs": 0}), 0, 10, 10) == pytest.approx(0.1)
+
+
+def test_a_run_of_one_step_has_a_rate():
+    assert learning_rate(CONFIG, 0, steps_per_epoch=1, epochs=1) > 0
+
+
+@pytest.mark.parametrize("name", ["rmsproptf", "sgd", "adamw"])
+def test_biases_and_normalisation_have_no_weight_decay(name):
+    model = build_classifier("wrn_10_1", 5, 16, has_aux_head=True)
+    optimizer = build_optimizer(model, OptimizerConfig(name=name, weight_decay=0.01))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for parameter in model.parameters():
+        assert decay.pop(id(parameter)) == (0.01 if parameter.ndim > 1 else 0.0)
+    assert not decay
+
+
+@pytest.mark.parametrize(("name", "kind"), [("rmsproptf", "RMSpropTF"), ("sgd", "SGD"), ("adamw", "AdamW")])
+def test_each_name_is_its_optimizer_with_the_papers_settings(name, kind):
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), OptimizerConfig(name=name, lr=0.2, momentum=0.8))
+    group = optimizer.param_groups[0]
+    own = {"rmsproptf": {"alpha": 0.9, "eps": 1e-3, "momentum": 0.8}, "sgd": {"momentum": 0.8, "nesterov": True}}
+    assert type(optimizer).__name__ == kind
+    assert group["lr"] == 0.2
+    assert {key: group[key] for key in own.get(name, {})} == own.get(name, {})

@@ -72,7 +72,9 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         metadata = json.loads(table.schema.metadata[_KEY])
-        probs = table["probs"].combine_chunks().flatten().to_numpy()
+        column = table["probs"]
+        # Combining chunks copies even a single one out of the map.
+        probs = (column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()).flatten().to_numpy()
         return Predictions(
             sample_ids=tuple(table["sample_id"].to_pylist()),
             labels=table["label"].to_numpy(),

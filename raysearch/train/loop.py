@@ -36,7 +36,7 @@ class Diverged(ArithmeticError):
 def train(config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter) -> bool:
     """Train as ``config`` says into ``paths``, going on from its checkpoint if it holds one.
 
-    Same config, data and kind of machine: same numbers. Returns True when all epochs were done, False when the
+    Same config, data, threads and kind of machine: same numbers. Returns True when all epochs were done, False when the
     host asked to stop. Raises `Diverged` when the loss is not finite.
     """
     return Training(config, dataset, paths, reporter).run()

@@ -49,7 +49,7 @@ def expected_parts(method, smoothing, targets, epochs_done):
 @pytest.mark.parametrize("delta", [0.0, 0.005, 0.2])
 @pytest.mark.parametrize("alpha", [0.01, 1.0])
 def test_the_whole_is_the_weighted_sum_of_the_papers_terms(alpha, delta, targets):
-    method = MethodConfig(alpha=alpha, delta=delta, beta=0.7, gamma=2.0, aux_weight=0.4)
+    method = MethodConfig(alpha=alpha, log_floor=-2.5, delta=delta, beta=0.7, gamma=2.0, aux_weight=0.4)
     terms = Objective(method, 0.1)(*tensors(), targets, epochs_done=2.0)
     expected = expected_parts(method, 0.1, targets, 2.0)
     assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(expected, rel=1e-5)

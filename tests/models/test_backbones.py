@@ -105,7 +105,7 @@ def test_an_unknown_backbone_is_refused_with_a_near_name():
 
 
 def test_an_image_too_small_for_the_backbone_is_refused_with_the_reason():
-    with pytest.raises(UserError, match="'densenet121' cannot be used at 8 px .*Output size is too small"):
+    with pytest.raises(UserError, match=r"'densenet121' cannot be used at 8 px .*Output size is too small"):
         check_backbone("densenet121", 10, 8, has_aux_head=False)
 
 

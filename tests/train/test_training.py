@@ -92,13 +92,16 @@ def test_stored_predictions_have_the_figures_of_their_roles_best_look(finished, 
         assert log_loss(predictions.probs, predictions.labels) == figures["log_loss"]
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(finished, digits, folder, config, host):
-    training, paths, heard = finished
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
+    finished, digits, folder, config, host, metrics_of
+):
+    _, paths, heard = finished
+    torch.manual_seed(99)  # of no influence
     assert train(config(), digits, folder, host())
-    assert folder.metrics.read_text().count("\n") == 3
+    assert metrics_of(folder) == metrics_of(paths)
     assert sha256(folder.weights("teacher")) == sha256(paths.weights("teacher"))
     other, other_host = TrialPaths(folder.root / "other"), host()
-    train(config(seed=1, epochs=1, optimizer={"warmup_epochs": 0}), digits, other, other_host)
+    train(config(seed=1), digits, other, other_host)
     assert other_host.heard[0]["train"]["ce"] != heard[0]["train"]["ce"]
 
 
@@ -128,6 +131,11 @@ def test_a_stop_between_two_batches_still_writes_predictions_and_a_partial_line(
     assert (second["epoch"], second["partial"]) == (2, True)
     assert set(second["held_out"]) == set(VIEWS)
     assert read_predictions(folder.predictions("teacher-final")).probs.shape == (40, 10)
+
+
+def test_a_stop_in_the_last_epoch_is_a_stop_too(digits, folder, config, host, metrics_of):
+    assert train(config(), digits, folder, host(stops=lambda looks: looks == 2)) is False
+    assert [line.get("partial", False) for line in metrics_of(folder)] == [False, False, True]
 
 
 def test_a_stopped_training_goes_on_from_its_last_whole_epoch(finished, digits, folder, config, host, metrics_of):
@@ -162,9 +170,12 @@ def test_a_batch_larger_than_the_train_split_is_refused(digits, folder, config, 
         train(config(batch_size=41), digits, folder, host())
 
 
-def test_a_warm_up_longer_than_half_the_run_is_shortened_with_a_warning(digits, folder, config, host, caplog):
+def test_a_warm_up_and_a_ramp_up_longer_than_half_the_run_are_shortened_with_a_warning(
+    digits, folder, config, host, caplog
+):
     train(config(epochs=1, optimizer={"warmup_epochs": 3}), digits, folder, host())
-    assert "shortened to 0.5 epochs" in caplog.text
+    assert "trial.optimizer.warmup_epochs: 3 is more than half the run; shortened to 0.5" in caplog.text
+    assert "trial.method.rampup_epochs: 5 is more than half the run; shortened to 0.5" in caplog.text
 
 
 def test_it_learns_the_digits(folder, config, host):

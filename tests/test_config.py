@@ -1,0 +1,118 @@
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from raysearch.config import DataConfig, MethodConfig, TrainingConfig, TrialConfig, display_path, validate
+from raysearch.errors import SpaceError, UserError, did_you_mean
+from raysearch.io import read_yaml, write_yaml
+
+
+def faults(values, section=TrainingConfig, prefix=""):
+    with pytest.raises(SpaceError) as raised:
+        validate(section, values, "a.yaml", prefix)
+    return raised.value.faults
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"trial": {"ema_decy": 1}}, "a.yaml: trial.ema_decy: unknown key; known: augment, backbone"),
+        ({"trial": {"method": {"ema_decy": 0.9}}}, "a.yaml: trial.method.ema_decy: unknown key; did you mean 'ema_de"),
+        ({"trail": {}}, "a.yaml: trail: unknown key; did you mean 'trial'?"),
+        ({"trial": {"precision": "float16"}}, "a.yaml: trial.precision: got 'float16'; did you mean 'bfloat16'?"),
+        ({"trial": {"method": {"views": 3}}}, "a.yaml: trial.method.views: got 3; known: 1, 2"),
+        ({"trial": {"epochs": "30"}}, "a.yaml: trial.epochs: input should be a valid integer, got '30'"),
+        ({"trial": {"epochs": 0}}, "a.yaml: trial.epochs: input should be greater than or equal to 1, got 0"),
+        ({"trial": {"epochs": True}}, "a.yaml: trial.epochs: input should be a valid integer, got True"),
+        ({"trial": {"dropout": 1.0}}, "a.yaml: trial.dropout: input should be less than 1, got 1.0"),
+        ({"trial": {"dropout": float("nan")}}, "a.yaml: trial.dropout: input should be"),
+        ({"trial": {"optimizer": {"lr": float("inf")}}}, "a.yaml: trial.optimizer.lr: input should be a finite numb"),
+        ({"trial": {"augment": 3}}, "a.yaml: trial.augment: a mapping must stand here, got 3"),
+        ({"data": {"train_per_class": 2.5}}, "a.yaml: data.train_per_class: input should be a valid integer, got 2.5"),
+        ([], "a.yaml: top level: a mapping must stand here, got []"),
+        (None, "a.yaml: top level: a mapping must stand here, got None"),
+    ],
+)
+def test_a_mistake_is_named_by_file_path_value_and_what_to_do(values, fault):
+    (found,) = faults(values)
+    assert found.startswith(fault)
+
+
+def test_all_mistakes_are_told_at_once():
+    found = faults({"trial": {"epochs": 0, "method": {"tau": 0.0, "x": 1}}, "data": {"seed": "a"}})
+    assert {line.split(": ")[1] for line in found} == {
+        "trial.epochs",
+        "trial.method.tau",
+        "trial.method.x",
+        "data.seed",
+    }
+
+
+def test_a_prefix_stands_before_every_path():
+    assert faults({"epoch": 1}, TrialConfig, "trial")[0] == "a.yaml: trial.epoch: unknown key; did you mean 'epochs'?"
+
+
+def test_whole_numbers_may_stand_for_floats():
+    assert TrialConfig.model_validate({"dropout": 0, "method": {"gamma": 1}}).method.gamma == 1.0
+
+
+def test_values_cannot_change():
+    config = TrialConfig()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.epochs = 3
+    with pytest.raises(ValidationError, match="frozen"):
+        config.method.alpha = 3.0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainingConfig(),
+        TrainingConfig(
+            data=DataConfig(source="o'clock #1: pictures", train_per_class=3, seed=1),
+            objective="log_loss",
+            trial=TrialConfig(backbone="1e5", drop_path_rate=1e-7, seed=2**40, method=MethodConfig(alpha=1e-3)),
+        ),
+    ],
+)
+def test_a_training_config_survives_a_round_trip_through_yaml(config, tmp_path):
+    write_yaml(tmp_path / "config.yaml", config.model_dump())
+    assert validate(TrainingConfig, read_yaml(tmp_path / "config.yaml"), "config.yaml") == config
+
+
+def test_the_defaults_are_the_methods():
+    method = MethodConfig()
+    assert (method.alpha, method.log_floor, method.beta, method.gamma) == (0.01, -4.0, 0.5, 1.0)
+    assert (method.delta, method.tau, method.ema_decay) == (0.005, 0.1, 0.999)
+    assert (method.aux_weight, method.aux_fusion, method.direction) == (0.4, 0.3, "student_teacher")
+
+
+def sections(section=TrainingConfig):
+    for field in section.model_fields.values():
+        if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+            yield from sections(field.annotation)
+    yield section
+
+
+@pytest.mark.parametrize("section", list(sections()), ids=lambda section: section.__name__)
+def test_every_knob_is_described(section):
+    sectionless = {"data", "trial", "method", "augment", "optimizer"}
+    assert [n for n, f in section.model_fields.items() if not f.description and n not in sectionless] == []
+
+
+def test_a_user_error_keeps_its_faults_across_processes():
+    error = pickle.loads(pickle.dumps(SpaceError(["one", "two"])))
+    assert isinstance(error, UserError)
+    assert (type(error), error.faults, str(error)) == (SpaceError, ["one", "two"], "one\ntwo")
+
+
+def test_a_near_name_is_suggested_and_else_the_known_ones_are_listed():
+    assert did_you_mean("trian", ["train", "test"]) == "; did you mean 'train'?"
+    assert did_you_mean("zzz", ["train", "test"]) == "; known: test, train"
+
+
+def test_paths_are_shown_relative_to_the_working_folder_where_they_lie_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert display_path(tmp_path / "a" / "b.yaml") == "a/b.yaml"
+    assert display_path(tmp_path.parent / "b.yaml") == str(tmp_path.parent / "b.yaml")

@@ -1,0 +1,44 @@
+import pytest
+
+from raysearch.config import TrainingConfig
+from raysearch.errors import SpaceError, StudyError
+from raysearch.io import read_yaml, write_yaml
+from raysearch.paths import TrialPaths
+from raysearch.train import read_result
+from raysearch.train.__main__ import command
+
+
+@pytest.fixture
+def space(tmp_path, config):
+    """A file that the command takes: a trial's own config, of one epoch."""
+    path = tmp_path / "it's a config.yaml"
+    write_yaml(path, config(epochs=1, optimizer={"warmup_epochs": 0}).model_dump())
+    return path
+
+
+def test_it_trains_into_the_folder_and_says_where(space, tmp_path, capsys):
+    out = tmp_path / "new" / "training"
+    command(space, out=out, threads=1, set_=["trial.seed=5"])
+    result = read_result(TrialPaths(out))
+    assert (result["state"], result["epochs_done"], result["params"]) == ("COMPLETE", 1, {})
+    assert TrainingConfig.model_validate(read_yaml(out / "config.yaml")).trial.seed == 5
+    assert not (out / "checkpoints" / "resume.pt").exists()
+    printed = capsys.readouterr().out
+    assert "epoch 1/1" in printed
+    assert f"held-out accuracy {result['value']:.4f}; written to {out}" in printed
+
+    with pytest.raises(StudyError, match="already holds a finished training; give another --out"):
+        command(space, out=out, threads=1)
+
+
+def test_a_folder_with_a_training_of_another_config_is_refused(space, tmp_path, config):
+    out = tmp_path / "training"
+    write_yaml(out / "config.yaml", config(seed=8).model_dump())
+    with pytest.raises(StudyError, match="holds a training of another config; give another --out"):
+        command(space, out=out, threads=1)
+
+
+def test_a_mistake_on_the_command_line_is_refused_before_anything_is_written(space, tmp_path):
+    with pytest.raises(SpaceError, match=r"--set: trial.epoch: unknown key; did you mean 'trial.epochs'\?"):
+        command(space, out=tmp_path / "out", set_=["trial.epoch=3"])
+    assert not (tmp_path / "out").exists()

@@ -19,7 +19,8 @@ def run(command: Callable[..., None]) -> None:
 
 
 def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2."""
+    """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2; so are the operating
+    system's refusals (a full disk, a folder that cannot be written)."""
 
     @functools.wraps(command)
     def checked(*args: object, **kwargs: object) -> None:
@@ -28,6 +29,9 @@ def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             for fault in error.faults:
                 print(f"error: {fault}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None

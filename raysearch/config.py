@@ -4,9 +4,9 @@ Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from raysearch.errors import SpaceError, did_you_mean
@@ -31,7 +31,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the labelled images come from, and how they are split when the source has no splits."""
 
-    source: str = "digits"
+    source: Annotated[str, Field(min_length=1)] = "digits"
     """`digits`, a folder with train/val[/test].parquet, a folder of train/ val/ [test/] class folders,
     or one folder of class folders (which is split here, stratified)."""
     train_per_class: Count | None = None
@@ -136,14 +136,22 @@ class TrialConfig(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Dropout before the last layer."""
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Stochastic depth; left out for a backbone that has none."""
+    """Stochastic depth; null for a backbone that has none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast where the backbone gains from it on this machine."""
-    seed: int = 0
-    """Seed of everything random in the training."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random in the training. In a search, trial n has this plus n."""
     method: MethodConfig = MethodConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _padding_can_be_reflected(self) -> Self:
+        if self.augment.crop == "pad" and self.augment.crop_padding >= self.image_size:
+            raise ValueError(
+                f"augment.crop_padding < image_size must hold, got {self.augment.crop_padding} and {self.image_size}"
+            )
+        return self
 
 
 class TrainingConfig(Section):

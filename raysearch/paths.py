@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from raysearch.errors import StudyError
 
-VIEWS = ("student-final", "student-fused", "teacher-final", "teacher-fused")
+View = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
 """Weights and inference of one training that can be an ensemble's member."""
+VIEWS: tuple[View, ...] = get_args(View)
 
 
 @dataclass(frozen=True)

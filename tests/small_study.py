@@ -85,7 +85,7 @@ def _study(folder: Path) -> StudyPaths:
     for number, trial in enumerate(TRIALS):
         dataset = _train(study, number, trial)
     facts = {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dataset.counts}
-    write_yaml(study.study, {"study": "small", "space": {"data": DATA}, "data": facts})
+    write_yaml(study.study, {"study": "small", "space": {"data": DATA}, "data": facts, "created": "2026-01-01"})
     greedy = build_ensemble(study, Recipe(rounds=5, repeats=1, bootstrap=10, folds=2))
     members = [
         Member(trial, view, weight, read_predictions(study.trial(trial).predictions(view)).weights_sha256)
@@ -100,7 +100,7 @@ def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
     common = {"epochs": 1, "batch_size": 20, "precision": "float32", "augment": {"policy": "none"}}
     config = TrainingConfig.model_validate({"data": DATA, "trial": {**common, **trial}})
     dataset = open_dataset(config.data, config.trial.image_size)
-    train(config, dataset, study.trial(number), _Silent())
+    train(config, dataset, study.trial(number), _Silent(), number)
     write_result(study.trial(number), number, "COMPLETE", "accuracy", 1, config.trial.backbone, {})
     return dataset
 

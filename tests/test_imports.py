@@ -12,6 +12,7 @@ LAYERS = (
     {"errors"},
     {"io", "paths"},
     {"config", "predictions"},
+    {"study_file"},
     {"space", "data", "augment", "models", "losses", "ensemble"},
     {"train"},
     {"predict"},

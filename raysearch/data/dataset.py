@@ -67,6 +67,10 @@ def open_dataset(config: DataConfig, image_size: int, splits: Sequence[str] = ("
         if not tables[name].num_rows and not faults:
             faults.append(f"{config.source}: no images in split {name}")
     faults += _shared_images(config.source, tables)
+    if "train" in names and len(source.classes) == 1:
+        faults.append(
+            f"{display_path(config.source)}: at least two classes must be there, got {source.classes[0]!r} only"
+        )
     if faults:
         raise DataError(dict.fromkeys(faults))
     return Dataset(

@@ -11,9 +11,10 @@ import numpy as np
 
 from raysearch.config import display_path
 from raysearch.errors import PredictionsError, StudyError, UserError
-from raysearch.io import read_json, read_yaml
+from raysearch.io import read_json
 from raysearch.paths import VIEWS, StudyPaths, TrialPaths
 from raysearch.predictions import Predictions, check_aligned, read_predictions
+from raysearch.study_file import read_study_file
 
 SELECTION_SPLIT = "held_out"
 FINISHED = ("COMPLETE", "PRUNED")
@@ -62,7 +63,7 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS) -> Library:
     Raises `StudyError` for a folder that is no study or has no candidate, and `PredictionsError` naming every
     file that is malformed, of another split than held_out, of other data, or of other samples.
     """
-    fingerprint = _study_fingerprint(study.require())
+    fingerprint = read_study_file(study).data.fingerprint
     faults: list[str] = []
     candidates: dict[str, Predictions] = {}
     states: Counter[str] = Counter()
@@ -84,14 +85,6 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS) -> Library:
     if not candidates:
         raise StudyError(_nothing_found(study, views, states))
     return Library(tuple(candidates.values()))
-
-
-def _study_fingerprint(study: StudyPaths) -> str:
-    content = read_yaml(study.study)
-    try:
-        return str(content["data"]["fingerprint"])
-    except (KeyError, TypeError) as error:
-        raise StudyError(f"{display_path(study.study)}: holds no data.fingerprint; not a study's file") from error
 
 
 def _state(trial: TrialPaths) -> str:

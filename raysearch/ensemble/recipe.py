@@ -1,15 +1,13 @@
 """How an ensemble is made: the method, its settings, and how it is estimated."""
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from raysearch.config import Count, Section, display_path, validate
 from raysearch.io import read_yaml
-
-View = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
-"""`raysearch.paths.VIEWS`, as a type."""
+from raysearch.paths import VIEWS, View
 
 
 class Recipe(Section):
@@ -23,7 +21,7 @@ class Recipe(Section):
     """Picks of the greedy selection; the best round of them is kept."""
     best_n: Count = 16
     """Candidates in the mean, for `method: uniform`; all where there are fewer."""
-    views: list[View] = Field(default=list(get_args(View)), min_length=1)
+    views: list[View] = Field(default=list(VIEWS), min_length=1)
     """Views of each trial that are candidates."""
     folds: Annotated[int, Field(ge=2)] = 5
     """Folds of the cross-fitted figures; fewer where a class has fewer held-out samples."""

@@ -4,29 +4,14 @@ import shlex
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import ValidationError
 
-from raysearch.config import DataConfig, Section, display_path
+from raysearch.config import DataConfig, display_path
 from raysearch.data import Dataset, open_dataset
 from raysearch.ensemble import Ensemble, Library, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, StudyError
-from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predictions import check_aligned, read_predictions
-
-
-class _DataFacts(Section, extra="ignore"):
-    fingerprint: str
-
-
-class _SpacePart(Section, extra="ignore"):
-    data: DataConfig
-
-
-class _StudyFile(Section, extra="ignore"):
-    study: str
-    space: _SpacePart
-    data: _DataFacts
+from raysearch.study_file import read_study_file
 
 
 @dataclass(frozen=True)
@@ -66,7 +51,7 @@ def read_selected(paths: StudyPaths, name: str, source: str | None = None) -> Se
     Raises `StudyError` for what is no study or no ensemble of it, and `PredictionsError` for predictions that are
     missing, of other data, or of other weights than were selected.
     """
-    study = _read_study(paths.require())
+    study = read_study_file(paths)
     _require_ensemble(paths, name)
     ensemble = read_ensemble(paths.ensemble(name))
     data = study.space.data.model_copy(update={"source": source} if source else {})
@@ -74,14 +59,6 @@ def read_selected(paths: StudyPaths, name: str, source: str | None = None) -> Se
     selected = SelectedEnsemble(paths, study.study, data, study.data.fingerprint, ensemble, library)
     ensemble_probs(ensemble, library)  # refuses what does not belong together
     return selected
-
-
-def _read_study(paths: StudyPaths) -> _StudyFile:
-    try:
-        return _StudyFile.model_validate(read_yaml(paths.study))
-    except ValidationError as error:
-        where = display_path(paths.study)
-        raise StudyError(f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()) from error
 
 
 def _require_ensemble(paths: StudyPaths, name: str) -> None:

@@ -38,7 +38,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Objective:
+class CompositeLoss:
     """Puts the terms together. All mathematics are in float32, whatever the network computes in."""
 
     method: MethodConfig

@@ -1,12 +1,13 @@
 """Builds a classifier by its backbone's name, or says why that cannot be."""
 
+from difflib import get_close_matches
 from typing import Any
 
 import timm
 import torch
 from torch import nn
 
-from raysearch.errors import UserError, did_you_mean
+from raysearch.errors import UserError
 from raysearch.models.classifier import AuxiliaryHead, Classifier
 
 
@@ -48,7 +49,9 @@ def backbone_args(
 ) -> dict[str, Any]:
     """Arguments of `timm.create_model` for ``backbone``; an unknown name is a `UserError`."""
     if not timm.is_model(backbone):
-        raise UserError(f"trial.backbone: got {backbone!r}{did_you_mean(backbone, timm.list_models())}"[:400])
+        near = get_close_matches(backbone, timm.list_models(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "timm.list_models() has the known names"
+        raise UserError(f"trial.backbone: got {backbone!r}; {hint}")
     args: dict[str, Any] = {"num_classes": num_classes, "drop_rate": dropout}
     if drop_path_rate is not None:
         args["drop_path_rate"] = drop_path_rate

@@ -53,7 +53,7 @@ def _resnet(variant: str, pretrained: bool, **kwargs: Any) -> SmallStemResNet:
 @register_model
 def resnet10_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
     """One block a stage, 16 to 128 channels: 0.3 M parameters."""
-    args = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_width": 16}
+    args = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128)}
     return _resnet("resnet10_small", pretrained, **(args | kwargs))
 
 

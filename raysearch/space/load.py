@@ -1,7 +1,7 @@
 """A space file, checked, as a `Space`; a config or a space without distributions as a `TrainingConfig`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,10 +40,16 @@ class Space:
     resolved: dict[str, Any]
     """Plain values of all sections, defaults included: `space_from` makes the same space of them."""
 
-    def backbones(self) -> tuple[str, ...]:
-        """Every backbone that the search may train, those of `search.first` included."""
-        first = [entry["backbone"] for entry in self.search.first if "backbone" in entry]
-        return tuple(dict.fromkeys([*self.trial.backbones(), *first]))
+    def values(self, path: str) -> tuple[Any, ...]:
+        """Every value that a trial may have at ``path``, in `search.first` too; of a range its two ends."""
+        keys = tuple(path.split("."))
+        first = [flatten(TrialConfig, entry) for entry in self.search.first]
+        return tuple(dict.fromkeys([*self.trial.values(path), *(entry[keys] for entry in first if keys in entry)]))
+
+    def at(self, source: str) -> "Space":
+        """The same search on the data at ``source``."""
+        data = self.data.model_copy(update={"source": source})
+        return replace(self, data=data, resolved={**self.resolved, "data": data.model_dump()})
 
 
 def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:

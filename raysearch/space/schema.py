@@ -52,7 +52,7 @@ class SearchConfig(Section):
     """Trials to start with: values of some leaves of `trial`; the sampler draws the others."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """Failed trials that are replaced by new ones."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler."""
 
 

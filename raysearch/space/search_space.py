@@ -23,11 +23,6 @@ class SearchSpace:
 
     leaves: Leaves
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether there is nothing to draw."""
-        return not any(isinstance(leaf.value, Distribution) for leaf in self.leaves.values())
-
     def suggest(self, trial: Trial, fixed: Mapping[str, Any] | None = None) -> TrialConfig:
         """A trial drawn by ``trial``, define-by-run: an option's overrides only when it was drawn.
 
@@ -74,19 +69,15 @@ class SearchSpace:
         entries = active(self.leaves, _every_option)
         return [(name, leaf.value) for _, name, leaf in entries if isinstance(leaf.value, Distribution)]
 
-    def choices(self, path: str) -> tuple[Any, ...]:
-        """Every value that the leaf at ``path`` (`augment.policy`) may take; a range has none to list."""
+    def values(self, path: str) -> tuple[Any, ...]:
+        """Every value that the leaf at ``path`` (`augment.policy`) may take; of a range its two ends."""
         keys = tuple(path.split("."))
         assert keys in leaf_paths(TrialConfig), f"{path}{did_you_mean(path, map(dotted, leaf_paths(TrialConfig)))}"
         values: list[Any] = []
         for found, _, leaf in active(self.leaves, _every_option):
-            if found == keys and not isinstance(leaf.value, Range):
-                values += leaf.value.options if isinstance(leaf.value, Choice) else [leaf.value]
+            if found == keys:
+                values += _values_of(leaf.value)
         return tuple(dict.fromkeys(values))
-
-    def backbones(self) -> tuple[str, ...]:
-        """Every backbone that may be drawn."""
-        return self.choices("backbone")
 
 
 def active(leaves: Leaves, pick: Pick) -> list[Entry]:
@@ -131,6 +122,12 @@ def _place(path: KeyPath) -> str:
 
 def _every_option(path: KeyPath, name: str, choice: Choice) -> Sequence[Any]:
     return choice.options
+
+
+def _values_of(value: Any) -> Sequence[Any]:
+    if isinstance(value, Choice):
+        return value.options
+    return (value.low, value.high) if isinstance(value, Range) else (value,)
 
 
 def _is_real(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """`python -m raysearch.train`: one training, without Ray."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from raysearch.cli import run
-from raysearch.config import TrainingConfig
+from raysearch.config import TrainingConfig, validate
 from raysearch.errors import StudyError
 from raysearch.io import read_yaml
 from raysearch.paths import TrialPaths
 from raysearch.space import load_training
+from raysearch.train.result import State, read_metrics, write_result
 
 
 def command(
@@ -34,24 +36,47 @@ def command(
     import torch
 
     from raysearch.data import open_dataset
-    from raysearch.train.loop import train
-    from raysearch.train.result import write_result
+    from raysearch.models import check_backbone
+    from raysearch.train.loop import Diverged, train
 
     if threads:
         torch.set_num_threads(threads)
     dataset = open_dataset(training.data, training.trial.image_size)
+    trial, classes = training.trial, len(dataset.classes)
+    has_aux_head = trial.method.aux_weight > 0
+    check_backbone(
+        trial.backbone, classes, trial.image_size, has_aux_head=has_aux_head, drop_path_rate=trial.drop_path_rate
+    )
     out.mkdir(parents=True, exist_ok=True)
-    trial = training.trial
-    train(training, dataset, paths, _Printer(trial.epochs))
-    result = write_result(paths, 0, "COMPLETE", training.objective, trial.epochs, trial.backbone, {})
+    try:
+        train(training, dataset, paths, _Printer(trial.epochs))
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on after epoch {len(read_metrics(paths))}")
+        raise
+    except Diverged as error:
+        _end(paths, training, "FAIL", str(error))
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    result = _end(paths, training, "COMPLETE")
     print(f"{result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}")
 
 
+def _end(paths: TrialPaths, training: TrainingConfig, state: State, reason: str | None = None) -> dict[str, Any]:
+    trial = training.trial
+    result = write_result(paths, 0, state, training.objective, trial.epochs, trial.backbone, {}, reason)
+    paths.resume.unlink(missing_ok=True)
+    return result
+
+
 def _check_free(paths: TrialPaths, training: TrainingConfig) -> None:
+    """Only an empty folder, or one with a part of this very training, is written to."""
     if paths.result.is_file():
-        raise StudyError(f"{paths.root}: already holds a finished training; give another --out")
-    if paths.config.is_file() and TrainingConfig.model_validate(read_yaml(paths.config)) != training:
-        raise StudyError(f"{paths.root}: holds a training of another config; give another --out")
+        raise StudyError(f"{paths.root}: already holds a training that has ended; give another --out")
+    if paths.config.is_file():
+        if validate(TrainingConfig, read_yaml(paths.config), str(paths.config)) != training:
+            raise StudyError(f"{paths.root}: holds a training of another config; give another --out")
+    elif paths.root.exists() and (not paths.root.is_dir() or any(paths.root.iterdir())):
+        raise StudyError(f"{paths.root}: is no empty folder and holds no training; give another --out")
 
 
 class _Printer:

@@ -40,7 +40,13 @@ def views_of(inference: Inference, fusion: float) -> dict[str, np.ndarray]:
 
 
 def keep(
-    paths: TrialPaths, role: str, classifier: Classifier, inference: Inference, dataset: Dataset, fusion: float
+    paths: TrialPaths,
+    number: int,
+    role: str,
+    classifier: Classifier,
+    inference: Inference,
+    dataset: Dataset,
+    fusion: float,
 ) -> None:
     """Write a role's weights, predictions and features: they are of one moment, its best epoch so far."""
     with replacing(paths.weights(role)) as aside:
@@ -52,7 +58,7 @@ def keep(
         "classes": dataset.classes,
         "split": "held_out",
         "fingerprint": dataset.fingerprint,
-        "trial_number": int(paths.root.name) if paths.root.name.isdigit() else 0,
+        "trial_number": number,
         "weights_sha256": sha256(paths.weights(role)),
     }
     for head, probs in views_of(inference, fusion).items():

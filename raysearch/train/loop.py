@@ -5,7 +5,6 @@ there and then.
 """
 
 import json
-import logging
 import math
 import time
 from typing import Any
@@ -26,33 +25,30 @@ from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
 from raysearch.train.task import Task
 
-log = logging.getLogger(__name__)
-
 
 class Diverged(ArithmeticError):
     """The loss is no longer a finite number."""
 
 
-def train(config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter) -> bool:
+def train(
+    config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter, trial_number: int = 0
+) -> bool:
     """Train as ``config`` says into ``paths``, going on from its checkpoint if it holds one.
 
     Same config, data, threads and kind of machine: same numbers. Returns True when all epochs were done, False when the
     host asked to stop. Raises `Diverged` when the loss is not finite.
     """
-    return Training(config, dataset, paths, reporter).run()
+    return Training(config, dataset, paths, reporter, trial_number).run()
 
 
 class Training:
     """One training's moving parts; `run` goes through the epochs that are left."""
 
-    def __init__(self, config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter) -> None:
-        self.config, self.trial, self.dataset, self.paths, self.reporter = (
-            config,
-            config.trial,
-            dataset,
-            paths,
-            reporter,
-        )
+    def __init__(
+        self, config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter, trial_number: int
+    ) -> None:
+        self.config, self.trial, self.dataset = config, config.trial, dataset
+        self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
         torch.manual_seed(self.trial.seed)
         self.generator = torch.Generator().manual_seed(self.trial.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -97,18 +93,24 @@ class Training:
         if self.paths.resume.is_file():
             self._restore()
             return
-        half = self.trial.epochs / 2
-        for name, asked in (
-            ("optimizer.warmup_epochs", self.trial.optimizer.warmup_epochs),
-            ("method.rampup_epochs", self.trial.method.rampup_epochs),
-        ):
-            if asked > half:
-                log.warning("trial.%s: %g is more than half the run; shortened to %g", name, asked, half)
         write_yaml(self.paths.config, self.config.model_dump())
         write_text(self.paths.metrics, "")
         number = sum(parameter.numel() for parameter in self.task.student.parameters())
         info = {"precision": self.task.precision, "device": self.device.type, "num_parameters": number}
-        write_json(self.paths.info, info)
+        write_json(self.paths.info, {**info, "notes": self._notes()})
+
+    def _notes(self) -> list[str]:
+        """What is done otherwise than asked, for `result.json`."""
+        half = self.trial.epochs / 2
+        asked = {
+            "optimizer.warmup_epochs": self.trial.optimizer.warmup_epochs,
+            "method.rampup_epochs": self.trial.method.rampup_epochs,
+        }
+        return [
+            f"trial.{name}: {epochs:g} is more than half the run; shortened to {half:g}"
+            for name, epochs in asked.items()
+            if epochs > half
+        ]
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], bool]:
         """One pass over the train split, the last incomplete batch left out. Mean terms; whether it was whole."""
@@ -156,7 +158,7 @@ class Training:
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
             curve.append(found[view][self.config.objective])
             if best_look(curve, self.config.objective)[0] == len(curve) - 1:
-                heldout.keep(self.paths, role, self.roles[role], inference, self.dataset, fusion)
+                heldout.keep(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion)
         return found
 
     def _save(self) -> None:
@@ -166,6 +168,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
             "epochs_done": len(self.lines),
         }
         with replacing(self.paths.resume) as aside:
@@ -178,6 +181,8 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
         # A kill between a line and its checkpoint leaves a line too many.
         self.lines = read_metrics(self.paths)[: state["epochs_done"]]
         write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))

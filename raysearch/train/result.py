@@ -64,11 +64,8 @@ def write_result(
     params: Mapping[str, Any],
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """Write `result.json` and return it; the checkpoint to go on from is dropped.
-
-    ``params``: what was sampled, by Optuna's names.
-    """
-    info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None}
+    """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
+    info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
     result = {
         "trial_number": number,
         "state": state,
@@ -80,7 +77,6 @@ def write_result(
         **summarise(paths, objective),
     }
     write_json(paths.result, result)
-    paths.resume.unlink(missing_ok=True)
     return result
 
 

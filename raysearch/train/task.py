@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 
 from raysearch.augment import augment_view, draw_mix, random_erasing
 from raysearch.config import TrialConfig
-from raysearch.losses import Objective, SoftTargets, Terms
+from raysearch.losses import CompositeLoss, SoftTargets, Terms
 from raysearch.models import build_classifier, normalise
 from raysearch.train.ema import MovingAverage
 from raysearch.train.precision import choose_precision
@@ -29,7 +29,9 @@ class Task:
         self.student = student.to(device).to(memory_format=torch.channels_last)
         self.teacher = MovingAverage(self.student, method.ema_decay)
         rampup_epochs = min(method.rampup_epochs, config.epochs / 2)
-        self.objective = Objective(method.model_copy(update={"rampup_epochs": rampup_epochs}), config.label_smoothing)
+        self.objective = CompositeLoss(
+            method.model_copy(update={"rampup_epochs": rampup_epochs}), config.label_smoothing
+        )
         self.precision = choose_precision(config.precision, self.student, device)
 
     def loss(self, images: Tensor, labels: Tensor, epochs_done: float, generator: Generator) -> Terms:

@@ -1,19 +1,16 @@
 """`python -m raysearch.tune`: a search."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from raysearch.cli import run
-from raysearch.paths import StudyPaths
+from raysearch.config import display_path
 from raysearch.space import load_space
-from raysearch.train.result import read_result
+from raysearch.tune.progress import print_summary
 
 
 def command(
@@ -27,14 +24,14 @@ def command(
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Trials that end COMPLETE or PRUNED. Default: the space's.")
+        int | None, typer.Option(min=1, help="Trials that end COMPLETE or PRUNED. Default: the space's.")
     ] = None,
     timeout_s: Annotated[
         float | None, typer.Option(help="Seconds after which running trials stop, write their predictions and end.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the study's folder goes: OUT/<study>.")] = Path("runs"),
-    concurrency: Annotated[int | None, typer.Option(help="Trials at once. Default: as many as fit.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sampler and of every training.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: as many as fit.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of every training.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="path=value, wins over the file: trial.epochs=6, trial.backbone=resnet18, ..."),
@@ -59,28 +56,8 @@ def command(
 
     from raysearch.tune.search import search
 
-    paths = search(loaded, out, resume=resume, address=address)
-    print_summary(paths, loaded.search.trials)
-
-
-def print_summary(paths: StudyPaths, trials: int) -> None:
-    """The best trials, and the command that comes next."""
-    results = [result for _, folder in paths.trials() if (result := read_result(folder))]
-    ended = [result for result in results if result["state"] in ("COMPLETE", "PRUNED") and result["value"] is not None]
-    sign = -1 if ended and ended[0]["objective"] == "accuracy" else 1
-    table = Table(box=None, pad_edge=False)
-    for name in ("trial", "state", "value", "backbone", "best view", "epochs"):
-        table.add_column(name, justify="right" if name in ("trial", "value", "epochs") else "left")
-    for result in sorted(ended, key=lambda r: sign * r["value"])[:5]:
-        epochs = f"{result['epochs_done']}/{result['epochs']}"
-        best = (f"{result['trial_number']}", result["state"], f"{result['value']:.4f}", result["backbone"])
-        table.add_row(*best, f"{result['role']}-final", epochs)
-    Console().print(table)
-    if len(ended) < trials:
-        same = shlex.join(word for word in sys.argv[1:] if word != "--resume")
-        print(f"\n{len(ended)} of {trials} trials ended. Go on: python -m raysearch.tune {same} --resume")
-    if ended:
-        print(f"\nNext: python -m raysearch.ensemble {paths.root}")
+    paths = search(loaded, out, where=display_path(space), resume=resume, address=address)
+    print_summary(paths, loaded.search.trials, sys.argv[1:])
 
 
 def main() -> None:

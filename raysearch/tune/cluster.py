@@ -9,11 +9,12 @@ from raysearch.errors import UserError
 from raysearch.space import ResourcesConfig
 
 # Read when Ray is imported or started, so set before either.
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative --data means the same in a trial as in the command
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C stops trials our way
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read again
@@ -27,7 +28,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
 
     Raises `UserError` where no cluster answers at ``address``.
     """
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    os.environ.update(SETTINGS)
     import ray
 
     for name in ("ray", "ray.tune", "ray.train"):
@@ -41,7 +42,8 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"--address {address}: no Ray cluster can be joined there ({error})") from error
+        what = f"--address {address}: no Ray cluster can be joined there" if address else "Ray does not start here"
+        raise UserError(f"{what} ({error})") from error
     try:
         yield ray.cluster_resources()
     finally:

@@ -1,10 +1,19 @@
-"""What the search tells the terminal: a line when a trial starts and ends, and now and then how far it is."""
+"""What the search tells the terminal: lines while it runs, and at the end the best trials and what comes next."""
 
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from raysearch.config import Objective, TrainingConfig
+from raysearch.paths import StudyPaths
+from raysearch.train.result import read_result
+
+BY_SCHEDULER = "stopped by the scheduler"
+"""A PRUNED trial's reason, unless it was cut off: by the time limit, a signal or its driver's end."""
 
 EVERY_S = 30.0
 """Seconds between two lines on a running trial."""
@@ -49,3 +58,31 @@ class Lines:
     def _say(self, text: str) -> None:
         seconds = int(time.monotonic() - self._started)
         print(f"{seconds // 60:>3}:{seconds % 60:02}  {text}", flush=True)
+
+
+def print_summary(paths: StudyPaths, trials: int, words: Sequence[str]) -> None:
+    """The best trials and the next command. ``words``: the search's own command line."""
+    results = [result for _, folder in paths.trials() if (result := read_result(folder))]
+    ended = [result for result in results if result["value"] is not None and result["state"] != "FAIL"]
+    if ended:
+        Console().print(_best_trials(ended))
+    cut_off = sum(result["state"] == "PRUNED" and result["reason"] != BY_SCHEDULER for result in ended)
+    again = f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
+    if len(ended) < trials:
+        print(f"\n{len(ended)} of {trials} trials ended. Go on: {again}")
+    elif cut_off:
+        print(f"\n{cut_off} of the {trials} trials were cut off. As many more: {again} --trials {trials + cut_off}")
+    if ended:
+        print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
+
+
+def _best_trials(ended: Sequence[Mapping[str, Any]]) -> Table:
+    sign = -1 if ended[0]["objective"] == "accuracy" else 1
+    table = Table(box=None, pad_edge=False)
+    for name in ("trial", "state", "value", "backbone", "better role", "epochs"):
+        table.add_column(name, justify="right" if name in ("trial", "value", "epochs") else "left")
+    for result in sorted(ended, key=lambda r: sign * r["value"])[:5]:
+        number, value = str(result["trial_number"]), f"{result['value']:.4f}"
+        epochs = f"{result['epochs_done']}/{result['epochs']}"
+        table.add_row(number, result["state"], value, result["backbone"], result["role"], epochs)
+    return table

@@ -1,6 +1,5 @@
 """Which trials are stopped early."""
 
-import math
 from types import SimpleNamespace
 
 import optuna
@@ -23,13 +22,15 @@ def build_scheduler(search: SearchConfig) -> TrialScheduler:
 def replay(scheduler: TrialScheduler, study: optuna.Study, epochs_of: dict[int, int]) -> None:
     """Fill a new ASHA's rungs from the study's ended trials: it starts empty and would let weak trials pass.
 
-    ``epochs_of``: each ended trial's own epochs, by number.
+    ``epochs_of``: each ended trial's own epochs, by number; one without is left out.
     """
     if not isinstance(scheduler, ASHAScheduler):
         return
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        if not epochs_of.get(trial.number):
+            continue
         stub = SimpleNamespace(trial_id=f"study-{trial.number}")
         for epoch, value in sorted(trial.intermediate_values.items()):
-            percent = 100 * epoch / epochs_of.get(trial.number, math.inf)
+            percent = 100 * epoch / epochs_of[trial.number]
             scheduler._brackets[0].on_result(stub, percent, sign * value)

@@ -1,6 +1,5 @@
 """Puts a search together and runs it to its end, its time limit or Ctrl-C."""
 
-import itertools
 import signal
 import tempfile
 import threading
@@ -10,27 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from raysearch.data import Dataset, available_splits, open_dataset
-from raysearch.errors import StudyError, UserError
+from raysearch.errors import StudyError
 from raysearch.io import write_text
-from raysearch.models import check_backbone
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
 from raysearch.tune import cluster, study
+from raysearch.tune.preflight import check_data, check_trials
 from raysearch.tune.progress import Lines
 
 
-def search(space: Space, out: Path, *, resume: bool = False, address: str | None = None) -> StudyPaths:
-    """Run ``space`` into ``out``/<study> and return its paths.
+def search(space: Space, out: Path, *, where: str, resume: bool = False, address: str | None = None) -> StudyPaths:
+    """Run ``space``, read from the file ``where``, into ``out``/<study> and return its paths.
 
     Whatever can be refused is refused before anything is written: `UserError`s.
     """
     began = time.monotonic()
     paths = StudyPaths(out / space.study)
-    study.check_place(paths, resume)
-    dataset, counts = check_data(space)
-    check_backbones(space, len(dataset.classes))
+    study.check_place(paths, space, resume)
+    if Path(space.data.source).exists():  # a trial's config holds wherever it is read
+        space = space.at(str(Path(space.data.source).resolve()))
+    dataset, counts = check_data(space.data, space.values("image_size"))
+    check_trials(space, dataset, where)
     with cluster.ray_session(address) as resources:
         concurrency = cluster.trials_at_once(space.resources, resources)
         with study.locked(paths):
@@ -40,37 +40,6 @@ def search(space: Space, out: Path, *, resume: bool = False, address: str | None
             with stopping(paths, space.search.timeout_s, began):
                 run(space, paths, concurrency)
     return paths
-
-
-def check_data(space: Space) -> tuple[Dataset, dict[str, int]]:
-    """The search's data, decoded into the cache for every image size; its counts, the test split's too.
-
-    Raises `DataError` with all faults of the source, or a batch larger than the train split.
-    """
-    splits = [name for name in available_splits(space.data) if name == "test"]
-    sizes = space.trial.choices("image_size")
-    if not sizes:
-        raise UserError("trial.image_size: must be a value or a choice, got a range")
-    datasets = [open_dataset(space.data, size, ("train", "held_out", *splits)) for size in sizes]
-    dataset = datasets[0]
-    counts = {name: len(split.labels) for name, split in dataset.splits.items()}
-    largest = max(space.trial.choices("batch_size"), default=0)
-    if largest > counts["train"]:
-        raise UserError(f"trial.batch_size: got {largest}, but the train split has {counts['train']} images")
-    return dataset, counts
-
-
-def check_backbones(space: Space, num_classes: int) -> None:
-    """Build each backbone the space can draw at each image size; all that cannot be are refused at once."""
-    faults = []
-    has_aux_head = any(weight > 0 for weight in space.trial.choices("method.aux_weight") or (1.0,))
-    for backbone, size in itertools.product(space.backbones(), space.trial.choices("image_size")):
-        try:
-            check_backbone(backbone, num_classes, size, has_aux_head=has_aux_head)
-        except UserError as error:
-            faults += error.faults
-    if faults:
-        raise UserError(faults)
 
 
 def run(space: Space, paths: StudyPaths, concurrency: int) -> None:
@@ -121,8 +90,8 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float) -> Iterat
     """
 
     def ask_to_stop(reason: str) -> None:
-        print(f"{reason}: running trials stop after their batch", flush=True)
-        write_text(paths.stop, reason)
+        write_text(paths.stop, f"stopped by {reason}")
+        print(f"stopped by {reason}: running trials end after their batch", flush=True)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         for name, handler in before.items():
@@ -131,7 +100,7 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float) -> Iterat
 
     before = {name: signal.signal(name, on_signal) for name in (signal.SIGINT, signal.SIGTERM)}
     left = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began))
-    timer = threading.Timer(left or 0.0, ask_to_stop, [f"time limit of {timeout_s:g} s"]) if timeout_s else None
+    timer = threading.Timer(left or 0.0, ask_to_stop, [f"the time limit of {timeout_s:g} s"]) if timeout_s else None
     if timer:
         timer.daemon = True
         timer.start()

@@ -13,11 +13,13 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raysearch.config import TrainingConfig
+from raysearch.errors import StudyError
 from raysearch.io import read_yaml, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import Space
-from raysearch.train.result import State, read_metrics, write_result
-from raysearch.tune.trial import METRIC, report_of
+from raysearch.train.result import State, read_metrics, read_result, write_result
+from raysearch.tune.progress import BY_SCHEDULER
+from raysearch.tune.trial import METRIC, value_of
 
 UNCOUNTED = "uncounted"
 """Marks a trial that died with its driver before its first checkpoint; the same parameters were asked again."""
@@ -46,25 +48,34 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
         self._resumable: list[int] = []
         self._recover()
+        self._failed_before = self.failed
         self._enqueue_first()
 
     # What the last process left.
 
     def _recover(self) -> None:
-        space = self.space
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             folder = self.paths.trial(trial.number)
-            if folder.resume.is_file():
-                # A checkpoint can be ahead of the study: the folder's own curve fills the gap.
-                for line in read_metrics(folder):
-                    if "held_out" in line:
-                        self._store(trial.number, report_of(line, space.search.objective, 1))
+            lines = read_metrics(folder)
+            # The folder can be ahead of the study: its own curve fills the gap.
+            for line in lines:
+                if "held_out" in line:
+                    self._store(trial.number, line["epoch"], value_of(line, self.space.search.objective))
+            result = read_result(folder)
+            if result and result["state"] != "FAIL":
+                self._end(trial.number, result["state"], result["reason"])
+            elif lines and lines[-1].get("partial"):
+                self._end(trial.number, "PRUNED", "stopped, then its driver died")
+            elif folder.resume.is_file():
                 self._resumable.append(trial.number)
             else:
-                attrs = {key: value for key, value in trial.user_attrs.items() if key in ("first", "fixed")}
-                self.study.enqueue_trial(trial.params, user_attrs=attrs)
-                self._set(trial.number, UNCOUNTED, True)
-                self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")
+                self._ask_again(trial)
+
+    def _ask_again(self, trial: optuna.trial.FrozenTrial) -> None:
+        attrs = {key: value for key, value in trial.user_attrs.items() if key in ("first", "fixed")}
+        self.study.enqueue_trial(trial.params, user_attrs=attrs)
+        self._set(trial.number, UNCOUNTED, True)
+        self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")
 
     def _enqueue_first(self) -> None:
         known = {trial.user_attrs.get("first") for trial in self.study.get_trials(deepcopy=False)}
@@ -88,7 +99,8 @@ class StudySearcher(Searcher):
 
     @property
     def has_failed_too_often(self) -> bool:
-        return self.failed > self.space.search.max_failures
+        """Of the failures since this start: whoever resumes has mended the cause."""
+        return self.failed - self._failed_before > self.space.search.max_failures
 
     # Tune's calls.
 
@@ -104,6 +116,7 @@ class StudySearcher(Searcher):
         self._numbers[trial_id] = number
         self.listener.started(number, config, len(read_metrics(self.paths.trial(number))))
         return {
+            "number": number,
             "folder": str(self.paths.trial(number).root.resolve()),
             "stop": str(self.paths.stop.resolve()),
             "threads": self.space.resources.cpus_per_worker,
@@ -115,6 +128,11 @@ class StudySearcher(Searcher):
 
     def _asked(self) -> tuple[int, TrainingConfig]:
         trial = self.study.ask()
+        if self.paths.trial(trial.number).root.exists():
+            raise StudyError(
+                f"{self.paths.trial(trial.number).root}: stands in the way of a new trial; {self.paths.database} does "
+                "not know of it, so it is not the database of this folder's trials"
+            )
         config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
         # Members of an ensemble gain from differing, so each trial has a seed of its own.
         config = config.model_copy(update={"seed": config.seed + trial.number})
@@ -125,18 +143,22 @@ class StudySearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One look at the held-out split."""
         number = self._numbers[trial_id]
-        self._store(number, result)
+        self._store(number, result["epoch"], result[METRIC])
         self.listener.reported(number, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """The trial's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL."""
         number = self._numbers.pop(trial_id)
-        folder = self.paths.trial(number)
         if error or not result:
-            text = folder.error.read_text() if folder.error.is_file() else "the trial's process died"
-            return self._end(number, "FAIL", text.strip().splitlines()[-1])
-        self._store(number, result)  # Tune leaves the stopping result out of on_trial_result
-        return self._end(number, "COMPLETE" if result["epoch"] >= result["epochs"] else "PRUNED")
+            told = self.paths.trial(number).error
+            reason = told.read_text().partition("\n")[0] if told.is_file() else ""
+            return self._end(number, "FAIL", reason or "the trial's process died")
+        # Tune leaves the stopping result out of on_trial_result.
+        self._store(number, result["epoch"], result[METRIC])
+        if result["is_whole"] and result["epoch"] >= result["epochs"]:
+            return self._end(number, "COMPLETE")
+        stop = self.paths.stop
+        return self._end(number, "PRUNED", stop.read_text() if stop.is_file() else BY_SCHEDULER)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is the state."""
@@ -172,11 +194,12 @@ class StudySearcher(Searcher):
             self.study.tell(number, result["value"])
         else:
             self.study.tell(number, state=TrialState[state])
+        folder.resume.unlink(missing_ok=True)  # not before: until it is told, a dead driver's trial goes on from it
         self.listener.ended(number, result)
 
-    def _store(self, number: int, report: dict[str, Any]) -> None:
+    def _store(self, number: int, epoch: int, value: float) -> None:
         # Not Trial.report: it drops a second value for an epoch, which a resumed trial may send.
-        self.study._storage.set_trial_intermediate_value(self._id(number), report["epoch"], report[METRIC])
+        self.study._storage.set_trial_intermediate_value(self._id(number), epoch, value)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self.study._storage.set_trial_user_attr(self._id(number), key, value)

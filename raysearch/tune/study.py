@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from sqlalchemy import URL
+from sqlalchemy.exc import DatabaseError
 
 from raysearch.data import Dataset
 from raysearch.errors import StudyError
-from raysearch.io import read_yaml, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import SearchConfig, Space
+from raysearch.study_file import StudyData, StudyFile, StudySpace, read_study_file, write_study_file
 
 PACKAGES = ("raysearch", "ray", "torch", "torchvision", "timm", "optuna", "pyarrow", "numpy")
 STARTUP_TRIALS = 5
@@ -38,49 +40,56 @@ def _tpe(seed: int) -> optuna.samplers.BaseSampler:
 SAMPLERS = {"tpe": _tpe, "random": lambda seed: optuna.samplers.RandomSampler(seed=seed)}
 
 
-def check_place(paths: StudyPaths, resume: bool) -> None:
-    """Raises `StudyError`: a study or other files in the way, or none to resume."""
+def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
+    """Raises `StudyError`: a study or other files in the way; or none to resume, a damaged one, or another space's."""
     if resume:
-        paths.require()
+        _check_same_space(paths, space)
     elif paths.study.exists():
         raise StudyError(
             f"{paths.root}: already holds a study; go on with it by --resume, or give another --out "
             "or another name by --set study=NAME"
         )
-    elif paths.root.is_dir() and any(paths.root.iterdir()):
+    elif blocking := next((path for path in (paths.root, *paths.root.parents) if path.is_file()), None):
+        raise StudyError(f"{blocking}: is a file, not a folder; give another --out")
+    elif paths.root.is_dir() and any(path != paths.lock for path in paths.root.iterdir()):
         raise StudyError(f"{paths.root}: is not empty and holds no study; give another --out")
 
 
-def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[str, int]) -> None:
-    """Describe the search in `study.yaml`, or check that the one there is this very search.
+def _check_same_space(paths: StudyPaths, space: Space) -> None:
+    stored = read_study_file(paths)
+    if differences := _differences(stored.space.model_dump(), space.resolved):
+        raise StudyError(
+            f"{paths.root}: {difference}; resume with the space as it was, or give another --out"
+            for difference in differences
+        )
+    if not paths.database.is_file() and any(True for _ in paths.trials()):
+        raise StudyError(f"{paths.database}: is missing, but there are trials; put it back, or give another --out")
 
-    Raises `StudyError` for a study of other data or of another space.
-    """
+
+def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> None:
+    """Describe the search in `study.yaml`, or check that the one there is of the same data; else `StudyError`."""
     if not paths.study.exists():
-        write_yaml(paths.study, _description(space, dataset, counts))
+        write_study_file(paths, _description(space, dataset, counts))
         return
-    stored = read_yaml(paths.study)
-    if stored["data"]["fingerprint"] != dataset.fingerprint:
+    stored = read_study_file(paths).data.fingerprint
+    if stored != dataset.fingerprint:
         raise StudyError(
-            f"{paths.root}: was made with other data (fingerprint {stored['data']['fingerprint'][:12]}, "
-            f"{space.data.source} now has {str(dataset.fingerprint)[:12]}); give the same --data, or another --out"
-        )
-    if differences := _differences(stored["space"], space.resolved):
-        raise StudyError(
-            [f"{paths.root}: {d}; resume with the space as it was, or give another --out" for d in differences]
+            f"{paths.root}: was made with other data (fingerprint {stored[:12]}, {space.data.source} now has "
+            f"{str(dataset.fingerprint)[:12]}); give the same --data, or another --out"
         )
 
 
-def _description(space: Space, dataset: Dataset, counts: Mapping[str, int]) -> dict[str, Any]:
+def _description(space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> StudyFile:
+    assert dataset.fingerprint is not None, "train and held_out were read"
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "study": space.study,
-        "space": space.resolved,
-        "versions": versions,
-        "commit": _commit(),
-        "data": {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dict(counts)},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return StudyFile(
+        study=space.study,
+        space=StudySpace.model_validate(space.resolved),
+        versions=versions,
+        commit=_commit(),
+        data=StudyData(fingerprint=dataset.fingerprint, classes=list(dataset.classes), counts=dict(counts)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _commit() -> str | None:
@@ -101,13 +110,14 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def _comparable(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    leaves = dict(_leaves(resolved["trial"], "trial"))
-    leaves["search.objective"] = resolved["search"]["objective"]
+    leaves = dict(_leaves(resolved.get("trial"), "trial"))
+    for name in ("objective", "first"):
+        leaves[f"search.{name}"] = resolved.get("search", {}).get(name)
     return leaves
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}")
     else:
@@ -115,15 +125,23 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.Study:
-    """The Optuna study in `study.db`, made if it is not there. `optuna-dashboard` opens the same file."""
+    """The Optuna study in `study.db`, made if it is not there. `optuna-dashboard` opens the same file.
+
+    Raises `StudyError` where the file is no such database.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=f"sqlite:///{paths.database}",
-        study_name=name,
-        direction="maximize" if search.objective == "accuracy" else "minimize",
-        sampler=SAMPLERS[search.sampler](search.seed),
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            storage=URL.create("sqlite", database=str(paths.database)).render_as_string(),
+            study_name=name,
+            direction="maximize" if search.objective == "accuracy" else "minimize",
+            load_if_exists=True,
+        )
+    except DatabaseError as error:
+        raise StudyError(f"{paths.database}: not a study's database ({error.orig})") from error
+    # A resumed search must not draw again what the first part drew.
+    study.sampler = SAMPLERS[search.sampler](search.seed + len(study.get_trials(deepcopy=False)))
+    return study
 
 
 @contextmanager
@@ -142,4 +160,4 @@ def locked(paths: StudyPaths) -> Iterator[None]:
         try:
             yield
         finally:
-            paths.lock.unlink(missing_ok=True)
+            file.truncate(0)  # the file stays: were it removed, two processes could each lock one of its name

@@ -17,14 +17,20 @@ PROGRESS = "percent"
 """Tune's clock: percent of the trial's own epochs, so that ASHA's rungs mean the same for every trial."""
 
 
+def value_of(line: Mapping[str, Any], objective: Objective) -> float:
+    """The objective at a line of `metrics.jsonl` that holds a look."""
+    values = [line["held_out"][f"{role}-final"][objective] for role in ("student", "teacher")]
+    return max(values) if objective == "accuracy" else min(values)
+
+
 def report_of(line: Mapping[str, Any], objective: Objective, epochs: int) -> dict[str, Any]:
     """A line of `metrics.jsonl` as Tune is told of it."""
-    values = [line["held_out"][f"{role}-final"][objective] for role in ("student", "teacher")]
     return {
-        METRIC: max(values) if objective == "accuracy" else min(values),
+        METRIC: value_of(line, objective),
         PROGRESS: 100 * line["epoch"] / epochs,
-        "epoch": line["epoch"] - line.get("partial", False),
+        "epoch": line["epoch"],
         "epochs": epochs,
+        "is_whole": not line.get("partial", False),
         "seconds": line["seconds"],
     }
 
@@ -45,16 +51,19 @@ class TuneReporter:
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """Tune's trainable. ``config``: the trial's ``folder``, ready with its `config.yaml`, and the ``stop`` file."""
+    """Tune's trainable. ``config``: the trial's ``folder``, ready with its `config.yaml`, its ``number``, the ``stop``
+    file and how many ``threads`` it has.
+    """
     paths = TrialPaths(Path(config["folder"]))
     try:
-        _train(paths, Path(config["stop"]), config["threads"])
+        _train(paths, config["number"], Path(config["stop"]), config["threads"])
     except Exception as error:
-        write_text(paths.error, "".join(traceback.format_exception(error)))
+        reason = f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"
+        write_text(paths.error, "\n\n".join([reason, "".join(traceback.format_exception(error))]))
         raise
 
 
-def _train(paths: TrialPaths, stop: Path, threads: int) -> None:
+def _train(paths: TrialPaths, number: int, stop: Path, threads: int) -> None:
     # Imported here so that a driver needs no torch to describe its trials.
     import torch
 
@@ -66,6 +75,6 @@ def _train(paths: TrialPaths, stop: Path, threads: int) -> None:
     training = TrainingConfig.model_validate(read_yaml(paths.config))
     dataset = open_dataset(training.data, training.trial.image_size)
     reporter = TuneReporter(training.objective, training.trial.epochs, stop)
-    train(training, dataset, paths, reporter)
+    train(training, dataset, paths, reporter, number)
     if not reporter.has_reported:  # resumed after its last epoch: Tune must hear of the end once more
         reporter.report(read_metrics(paths)[-1])

@@ -19,7 +19,9 @@ WriteView = Callable[..., Path]
 def study(tmp_path: Path) -> StudyPaths:
     """A study folder without trials, at a path that needs care."""
     paths = StudyPaths(tmp_path / "it's a [study]")
-    write_yaml(paths.study, {"study": "small", "data": {"fingerprint": FINGERPRINT, "classes": list(CLASSES)}})
+    data = {"fingerprint": FINGERPRINT, "classes": list(CLASSES)}
+    space = {"data": {"source": "digits"}}
+    write_yaml(paths.study, {"study": "small", "space": space, "data": data, "created": "2026-01-01T00:00:00+00:00"})
     return paths
 
 

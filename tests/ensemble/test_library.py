@@ -105,5 +105,5 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
 def test_a_study_file_without_a_fingerprint_is_refused(study, write_view):
     write_view(0)
     write_yaml(study.study, {"study": "small"})
-    with pytest.raises(StudyError, match=r"study\.yaml: holds no data\.fingerprint"):
+    with pytest.raises(StudyError, match=r"study\.yaml: data: field required"):
         load_library(study)

@@ -6,7 +6,7 @@ import reference
 import torch
 
 from raysearch.config import MethodConfig
-from raysearch.losses import Objective, SoftTargets
+from raysearch.losses import CompositeLoss, SoftTargets
 from raysearch.losses.composite import rampup
 
 BATCH, CLASSES = 5, 4
@@ -50,7 +50,7 @@ def expected_parts(method, smoothing, targets, epochs_done):
 @pytest.mark.parametrize("alpha", [0.01, 1.0])
 def test_the_whole_is_the_weighted_sum_of_the_papers_terms(alpha, delta, targets):
     method = MethodConfig(alpha=alpha, log_floor=-2.5, delta=delta, beta=0.7, gamma=2.0, aux_weight=0.4)
-    terms = Objective(method, 0.1)(*tensors(), targets, epochs_done=2.0)
+    terms = CompositeLoss(method, 0.1)(*tensors(), targets, epochs_done=2.0)
     expected = expected_parts(method, 0.1, targets, 2.0)
     assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(expected, rel=1e-5)
     assert terms.loss.item() == pytest.approx(expected["loss"], rel=1e-5)
@@ -67,7 +67,7 @@ def test_the_whole_is_the_weighted_sum_of_the_papers_terms(alpha, delta, targets
     ],
 )
 def test_a_term_of_weight_zero_is_neither_in_the_parts_nor_in_the_loss(on, names, targets):
-    terms = Objective(MethodConfig(**(OFF | on)), 0.1)(*tensors(), targets, 0.0)
+    terms = CompositeLoss(MethodConfig(**(OFF | on)), 0.1)(*tensors(), targets, 0.0)
     assert set(terms.parts) == names | {"loss"}
     weights = {"ce": 1.0} | dict.fromkeys(names - {"ce"}, 0.5)
     assert terms.loss.item() == pytest.approx(sum(w * float(terms.parts[n]) for n, w in weights.items()), rel=1e-6)
@@ -77,26 +77,26 @@ def test_a_single_view_with_unmixed_labels_is_plain_cross_entropy():
     labels = torch.tensor([0, 1, 2, 3, 0])
     targets = SoftTargets(labels[:, None], torch.ones(BATCH, 1), CLASSES)
     logits = tensors(views=1)[0]
-    terms = Objective(MethodConfig(**OFF, views=1), 0.1)(logits, None, None, targets, 0.0)
+    terms = CompositeLoss(MethodConfig(**OFF, views=1), 0.1)(logits, None, None, targets, 0.0)
     torch.testing.assert_close(terms.loss, torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1))
 
 
 def test_one_view_without_near_targets_has_a_contrastive_term_of_zero():
     targets = SoftTargets(torch.arange(4)[:, None], torch.ones(4, 1), 4)
-    terms = Objective(MethodConfig(views=1), 0.1)(torch.randn(4, 4), None, None, targets, 0.0)
+    terms = CompositeLoss(MethodConfig(views=1), 0.1)(torch.randn(4, 4), None, None, targets, 0.0)
     assert float(terms.parts["cr"]) == 0
     assert terms.loss.isfinite()
 
 
 def test_positives_are_found_before_label_smoothing(targets):
     method = MethodConfig(delta=0.05)
-    plain, smoothed = (Objective(method, eps)(*tensors(), targets, 0.0).parts["cr"] for eps in (0.0, 0.6))
+    plain, smoothed = (CompositeLoss(method, eps)(*tensors(), targets, 0.0).parts["cr"] for eps in (0.0, 0.6))
     torch.testing.assert_close(plain, smoothed)
 
 
 def test_gradient_reaches_both_heads_and_never_the_teacher(targets):
     logits, aux, teacher = (t.requires_grad_() for t in tensors())
-    Objective(MethodConfig(), 0.1)(logits, aux, teacher, targets, 1.0).loss.backward()
+    CompositeLoss(MethodConfig(), 0.1)(logits, aux, teacher, targets, 1.0).loss.backward()
     assert logits.grad.abs().max() > 0
     assert aux.grad.abs().max() > 0
     assert teacher.grad is None
@@ -104,9 +104,9 @@ def test_gradient_reaches_both_heads_and_never_the_teacher(targets):
 
 def test_bfloat16_logits_are_computed_on_in_float32(targets):
     rounded = [t.bfloat16() for t in tensors()]
-    found = Objective(MethodConfig(), 0.1)(*rounded, targets, 1.0)
-    exact = Objective(MethodConfig(), 0.1)(*(t.float() for t in rounded), targets, 1.0)
-    original = Objective(MethodConfig(), 0.1)(*tensors(), targets, 1.0)
+    found = CompositeLoss(MethodConfig(), 0.1)(*rounded, targets, 1.0)
+    exact = CompositeLoss(MethodConfig(), 0.1)(*(t.float() for t in rounded), targets, 1.0)
+    original = CompositeLoss(MethodConfig(), 0.1)(*tensors(), targets, 1.0)
     assert found.loss.dtype == torch.float32
     assert found.loss == exact.loss
     assert found.loss.item() == pytest.approx(original.loss.item(), rel=0.01)

@@ -82,13 +82,10 @@ def test_a_trial_that_failed_before_its_first_line_still_has_a_result(tmp_path):
     assert (result["seconds"], result["params"], result["trial_number"]) == (0.0, {"dropout": 0.1}, 9)
 
 
-def test_a_result_holds_what_the_machine_made_of_the_config_and_drops_the_checkpoint(paths):
+def test_a_result_holds_what_the_machine_made_of_the_config(paths):
     write_json(paths.info, {"precision": "bfloat16", "device": "cpu", "num_parameters": 7})
-    paths.resume.parent.mkdir()
-    paths.resume.write_bytes(b"")
     result = write_result(paths, 3, "PRUNED", "accuracy", 30, "wrn_10_1", {})
     assert (result["precision"], result["num_parameters"], result["epochs"]) == ("bfloat16", 7, 30)
-    assert not paths.resume.exists()
 
 
 def test_a_trial_that_has_not_ended_has_no_result(paths):

@@ -1,4 +1,5 @@
 import pytest
+import typer
 
 from raysearch.config import TrainingConfig
 from raysearch.errors import SpaceError, StudyError
@@ -27,7 +28,7 @@ def test_it_trains_into_the_folder_and_says_where(space, tmp_path, capsys):
     assert "epoch 1/1" in printed
     assert f"held-out accuracy {result['value']:.4f}; written to {out}" in printed
 
-    with pytest.raises(StudyError, match="already holds a finished training; give another --out"):
+    with pytest.raises(StudyError, match="already holds a training that has ended; give another --out"):
         command(space, out=out, threads=1)
 
 
@@ -36,6 +37,26 @@ def test_a_folder_with_a_training_of_another_config_is_refused(space, tmp_path, 
     write_yaml(out / "config.yaml", config(seed=8).model_dump())
     with pytest.raises(StudyError, match="holds a training of another config; give another --out"):
         command(space, out=out, threads=1)
+
+
+def test_a_folder_of_other_files_is_refused_and_left_alone(space, tmp_path):
+    out = tmp_path / "photos"
+    out.mkdir()
+    (out / "mine.jpg").write_bytes(b"")
+    with pytest.raises(StudyError, match="holds no training; give another --out"):
+        command(space, out=out, threads=1)
+    assert [path.name for path in out.iterdir()] == ["mine.jpg"]
+
+
+def test_a_diverging_training_ends_failed_with_its_reason(space, tmp_path, capsys):
+    out = tmp_path / "training"
+    with pytest.raises(typer.Exit) as end:
+        command(space, out=out, threads=1, set_=["trial.optimizer.lr=1e30", "trial.epochs=3"])
+    assert end.value.exit_code == 1
+    result = read_result(TrialPaths(out))
+    assert result["state"] == "FAIL"
+    assert "not finite in epoch" in result["reason"]
+    assert result["reason"] in capsys.readouterr().err
 
 
 def test_a_mistake_on_the_command_line_is_refused_before_anything_is_written(space, tmp_path):

@@ -44,6 +44,7 @@ def test_its_config_is_the_one_it_was_given(finished):
         "precision": "float32",
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "num_parameters": sum(p.numel() for p in stored(paths, "student").parameters()),
+        "notes": ["trial.method.rampup_epochs: 5 is more than half the run; shortened to 1.5"],
     }
 
 
@@ -170,12 +171,12 @@ def test_a_batch_larger_than_the_train_split_is_refused(digits, folder, config, 
         train(config(batch_size=41), digits, folder, host())
 
 
-def test_a_warm_up_and_a_ramp_up_longer_than_half_the_run_are_shortened_with_a_warning(
-    digits, folder, config, host, caplog
-):
+def test_a_warm_up_and_a_ramp_up_longer_than_half_the_run_are_shortened_and_noted(digits, folder, config, host):
     train(config(epochs=1, optimizer={"warmup_epochs": 3}), digits, folder, host())
-    assert "trial.optimizer.warmup_epochs: 3 is more than half the run; shortened to 0.5" in caplog.text
-    assert "trial.method.rampup_epochs: 5 is more than half the run; shortened to 0.5" in caplog.text
+    assert read_json(folder.info)["notes"] == [
+        "trial.optimizer.warmup_epochs: 3 is more than half the run; shortened to 0.5",
+        "trial.method.rampup_epochs: 5 is more than half the run; shortened to 0.5",
+    ]
 
 
 def test_it_learns_the_digits(folder, config, host):

@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from PIL import Image
 
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
@@ -133,13 +135,30 @@ def test_a_trial_s_config_trains_again_to_the_same_numbers(
     assert read_json(tmp_path / "again" / "result.json")["views"] == read_json(study.trial(0).result)["views"]
 
 
+def test_a_relative_source_means_the_same_in_a_trial(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (folder / "my photos" / split / name).mkdir(parents=True)
+            for index in range(4):
+                pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / "my photos" / split / name / f"{index}.png")
+    words = ("--data", "my photos", "--set", "study=relative", "--set", "trial.batch_size=4", "--trials", "1")
+    nulls = ("--set", "data.train_per_class=null", "--set", "data.held_out_per_class=null")
+    done = subprocess.run(command(folder, *words, *nulls), cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    paths = StudyPaths(folder / "runs" / "relative")
+    assert read_json(paths.trial(0).result)["state"] == "COMPLETE"
+    assert read_yaml(paths.trial(0).config)["data"]["source"] == str(folder / "my photos")
+
+
 def test_the_time_limit_stops_trials_which_still_leave_predictions(folder: Path) -> None:
     began = time.monotonic()
     words = ("--set", "study=limited", "--set", "trial.epochs=100000", "--set", "search.first=[]", "--timeout-s", "25")
     limited = run(folder, *words)
     assert limited.returncode == 0, limited.stderr
     assert time.monotonic() - began < 60
-    assert "Go on: " in limited.stdout
+    assert "2 of 3 trials ended. Go on: " in limited.stdout
     assert "--resume" in limited.stdout
     paths = StudyPaths(folder / "runs" / "limited")
     assert not paths.stop.exists()
@@ -176,7 +195,7 @@ def test_ctrl_c_stops_trials_after_their_batch(folder: Path) -> None:
     os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to the whole group
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 0
-    assert "SIGINT: running trials stop after their batch" in output
+    assert "stopped by SIGINT: running trials end after their batch" in output
     assert [read_json(trial.result)["state"] for _, trial in paths.trials()] == ["PRUNED", "PRUNED"]
     assert read_yaml(paths.study)["study"] == "interrupted"
 

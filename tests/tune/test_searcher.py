@@ -9,9 +9,11 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from raysearch.errors import StudyError
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space, space_from
+from raysearch.train.result import write_result
 from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.study import open_storage
 from raysearch.tune.trial import report_of
@@ -105,7 +107,7 @@ def test_a_failed_trial_has_its_reason_and_is_replaced(tmp_path: Path) -> None:
     space = make_space(trials=1)
     searcher = make_searcher(tmp_path / "toy", space)
     searcher.suggest("a")
-    searcher.paths.trial(0).error.write_text("Traceback ...\nDiverged: the loss is nan\n")
+    searcher.paths.trial(0).error.write_text("Diverged: the loss is nan\n\nTraceback ...\n")
     searcher.on_trial_complete("a", error=True)
     assert isinstance(searcher.suggest("b"), dict)
     look(searcher, "b", 1, 4, 0.5, is_last=True)
@@ -193,6 +195,70 @@ def test_a_trial_left_running_without_a_checkpoint_is_asked_again_uncounted(tmp_
     assert (dead.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert again.params == dead.params == {"method.alpha": 0.5}
     assert second.suggest("c") == Searcher.FINISHED
+
+
+def test_a_resumed_search_does_not_draw_again_what_it_drew(tmp_path: Path) -> None:
+    space = make_space(trials=4)
+    for restart in range(2):
+        searcher = make_searcher(tmp_path / "toy", space)
+        for trial_id in ("a", "b"):
+            searcher.suggest(trial_id)
+        for number, trial_id in enumerate(("a", "b"), start=2 * restart):
+            look(searcher, trial_id, number, 4, 0.5, is_last=True)
+    alphas = {trial.params["method.alpha"] for trial in stored(tmp_path / "toy", space)}
+    assert len(alphas) == 4
+
+
+def test_failures_before_a_restart_do_not_count_again(tmp_path: Path) -> None:
+    space = make_space(max_failures=0)
+    first = make_searcher(tmp_path / "toy", space)
+    first.suggest("a")
+    first.on_trial_complete("a", error=True)
+    assert first.has_failed_too_often
+    second = make_searcher(tmp_path / "toy", space)
+    assert not second.has_failed_too_often
+    assert isinstance(second.suggest("b"), dict)
+
+
+def test_a_trial_whose_result_was_written_but_not_told_is_told_not_trained_again(tmp_path: Path) -> None:
+    space = make_space()
+    first = make_searcher(tmp_path / "toy", space)
+    first.suggest("a")
+    folder = first.paths.trial(0)
+    folder.metrics.write_text(json.dumps(line(4, 0.4, 0.3)) + "\n")
+    write_result(folder, 0, "COMPLETE", "accuracy", 4, "wrn_16_2", {})
+    make_searcher(tmp_path / "toy", space)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
+
+
+def test_a_trial_stopped_within_an_epoch_whose_driver_died_is_pruned_as_it_stands(tmp_path: Path) -> None:
+    space = make_space()
+    first = make_searcher(tmp_path / "toy", space)
+    first.suggest("a")
+    folder = first.paths.trial(0)
+    folder.metrics.write_text(json.dumps({**line(1, 0.4, 0.3), "partial": True}) + "\n")
+    make_searcher(tmp_path / "toy", space)
+    assert stored(tmp_path / "toy", space)[0].state == TrialState.PRUNED
+    assert read_json(folder.result)["value"] == 0.4
+
+
+def test_a_pruned_trial_says_who_stopped_it(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space())
+    for number, trial_id in enumerate(("a", "b")):
+        searcher.suggest(trial_id)
+        if number == 1:
+            searcher.paths.stop.write_text("stopped by SIGINT")
+        look(searcher, trial_id, number, 1, 0.5, is_last=True)
+    reasons = [read_json(folder.result)["reason"] for _, folder in searcher.paths.trials()]
+    assert reasons == ["stopped by the scheduler", "stopped by SIGINT"]
+
+
+def test_a_trial_folder_that_the_study_does_not_know_is_not_overwritten(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "toy", make_space())
+    searcher.paths.trial(0).root.mkdir(parents=True)
+    with pytest.raises(StudyError, match="stands in the way of a new trial"):
+        searcher.suggest("a")
 
 
 def test_nothing_starts_while_the_stop_file_stands(tmp_path: Path) -> None:

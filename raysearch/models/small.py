@@ -10,24 +10,15 @@ from timm.models.efficientnet import EfficientNet, efficientnet_b0
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
-from raysearch.config import IMAGE_MEAN, IMAGE_STD
+from raysearch.models.facts import small_image_cfg
 
 NAMES = ("resnet10_small", "resnet18_small", "efficientnet_b0_small")
 
-_CLASSIFIER = {"resnet10_small": "fc", "resnet18_small": "fc", "efficientnet_b0_small": "classifier"}
-_FIRST_CONV = {"resnet10_small": "conv1", "resnet18_small": "conv1", "efficientnet_b0_small": "conv_stem"}
-
 default_cfgs = generate_default_cfgs(
     {
-        name: {
-            "num_classes": 10,
-            "input_size": (3, 32, 32),
-            "mean": IMAGE_MEAN,
-            "std": IMAGE_STD,
-            "first_conv": _FIRST_CONV[name],
-            "classifier": _CLASSIFIER[name],
-        }
-        for name in NAMES
+        "resnet10_small": small_image_cfg("conv1", "fc"),
+        "resnet18_small": small_image_cfg("conv1", "fc"),
+        "efficientnet_b0_small": small_image_cfg("conv_stem", "classifier"),
     }
 )
 

@@ -11,7 +11,7 @@ from timm.layers import ClassifierHead
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from raysearch.config import IMAGE_MEAN, IMAGE_STD
+from raysearch.models.facts import small_image_cfg
 
 
 class WideBlock(nn.Module):
@@ -96,19 +96,7 @@ def _create(variant: str, depth: int, width: int, pretrained: bool, **kwargs: An
 
 NAMES = ("wrn_10_1", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_16_8", "wrn_28_2")
 
-default_cfgs = generate_default_cfgs(
-    {
-        name: {
-            "num_classes": 10,
-            "input_size": (3, 32, 32),
-            "mean": IMAGE_MEAN,
-            "std": IMAGE_STD,
-            "first_conv": "conv_stem",
-            "classifier": "head.fc",
-        }
-        for name in NAMES
-    }
-)
+default_cfgs = generate_default_cfgs({name: small_image_cfg("conv_stem", "head.fc") for name in NAMES})
 
 
 @register_model

@@ -2,11 +2,15 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from raysearch.errors import UserError
 from raysearch.space import ResourcesConfig
+
+CONNECT_S = 5.0
+"""Seconds that a cluster has to answer at its address."""
 
 # Read when Ray is imported or started, so set before either.
 SETTINGS = {
@@ -29,6 +33,8 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     Raises `UserError` where no cluster answers at ``address``.
     """
     os.environ.update(SETTINGS)
+    if address not in (None, "auto", "local"):
+        _require_listener(address)
     import ray
 
     for name in ("ray", "ray.tune", "ray.train"):
@@ -42,12 +48,27 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        what = f"--address {address}: no Ray cluster can be joined there" if address else "Ray does not start here"
-        raise UserError(f"{what} ({error})") from error
+        if address is None:
+            raise UserError(f"Ray does not start on this machine ({error})") from error
+        raise UserError(
+            f"--address {address}: no Ray cluster can be joined there ({error}); a cluster with token authentication "
+            "wants RAY_AUTH_MODE=token and the token in ~/.ray/auth_token"
+        ) from error
     try:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself waits for minutes on an address where nobody listens."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--address {address}: HOST:PORT or auto must be given")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from error
 
 
 def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:

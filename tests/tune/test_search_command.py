@@ -209,6 +209,8 @@ def test_ctrl_c_stops_trials_after_their_batch(folder: Path) -> None:
         (("--set", "trial.batch_size=1000"), "the train split has 50 images"),
         (("--set", "resources.gpus_per_worker=1"), "the cluster has 0 GPUs"),
         (("--resume",), "no such folder"),
+        (("--address", "127.0.0.1:1"), "nothing answers there"),
+        (("--address", "somewhere"), "HOST:PORT or auto must be given"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(

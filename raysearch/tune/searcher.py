@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raysearch.config import TrainingConfig
-from raysearch.errors import StudyError
+from raysearch.errors import SpaceError, StudyError
 from raysearch.io import read_yaml, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import Space
@@ -62,7 +62,7 @@ class StudySearcher(Searcher):
                 if "held_out" in line:
                     self._store(trial.number, line["epoch"], value_of(line, self.space.search.objective))
             result = read_result(folder)
-            if result and result["state"] != "FAIL":
+            if result:  # written, but not told
                 self._end(trial.number, result["state"], result["reason"])
             elif lines and lines[-1].get("partial"):
                 self._end(trial.number, "PRUNED", "stopped, then its driver died")
@@ -112,7 +112,10 @@ class StudySearcher(Searcher):
         wanted = self.space.search.trials - self.counted - live
         if wanted <= 0 or live >= self.concurrency:
             return None if live else Searcher.FINISHED
-        number, config = self._resumed() if self._resumable else self._asked()
+        started = self._resumed() if self._resumable else self._asked()
+        if started is None:
+            return None
+        number, config = started
         self._numbers[trial_id] = number
         self.listener.started(number, config, len(read_metrics(self.paths.trial(number))))
         return {
@@ -126,14 +129,19 @@ class StudySearcher(Searcher):
         number = self._resumable.pop(0)
         return number, TrainingConfig.model_validate(read_yaml(self.paths.trial(number).config))
 
-    def _asked(self) -> tuple[int, TrainingConfig]:
+    def _asked(self) -> tuple[int, TrainingConfig] | None:
+        """A new trial; None when what was drawn cannot be trained together: that trial is a FAIL."""
         trial = self.study.ask()
         if self.paths.trial(trial.number).root.exists():
             raise StudyError(
                 f"{self.paths.trial(trial.number).root}: stands in the way of a new trial; {self.paths.database} does "
                 "not know of it, so it is not the database of this folder's trials"
             )
-        config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
+        try:
+            config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
+        except SpaceError as error:
+            self._end(trial.number, "FAIL", "; ".join(error.faults))
+            return None
         # Members of an ensemble gain from differing, so each trial has a seed of its own.
         config = config.model_copy(update={"seed": config.seed + trial.number})
         training = TrainingConfig(data=self.space.data, objective=self.space.search.objective, trial=config)

@@ -243,6 +243,22 @@ def test_a_trial_stopped_within_an_epoch_whose_driver_died_is_pruned_as_it_stand
     assert read_json(folder.result)["value"] == 0.4
 
 
+def test_values_that_do_not_go_together_fail_that_trial_only(tmp_path: Path) -> None:
+    sizes, paddings = {"choice": [32, 8]}, {"choice": [0, 10]}
+    trial = {"image_size": sizes, "augment": {"crop_padding": paddings}}
+    search = {"trials": 40, "max_failures": 40, "sampler": "random"}
+    searcher = make_searcher(
+        tmp_path / "toy", space_from({"study": "toy", "search": search, "trial": trial}, "toy"), 99
+    )
+    answers = [searcher.suggest(str(i)) for i in range(20)]
+    assert {type(answer) for answer in answers} == {dict, type(None)}
+    failed = [t for t in searcher.study.trials if t.state == TrialState.FAIL]
+    assert len(failed) == answers.count(None)
+    for trial in failed:
+        assert trial.params == {"image_size": 8, "augment.crop_padding": 10}
+        assert "crop_padding < image_size must hold, got 10 and 8" in trial.user_attrs["reason"]
+
+
 def test_a_pruned_trial_says_who_stopped_it(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path / "toy", make_space())
     for number, trial_id in enumerate(("a", "b")):

@@ -15,6 +15,7 @@ from raysearch.export.selected import SelectedEnsemble
 from raysearch.models import normalise
 from raysearch.paths import StudyPaths
 from raysearch.predict import CheckpointSet, load_set
+from raysearch.train.figures import accuracy
 
 TOLERANCE = 1e-4
 """Largest difference of a probability that counts as the same."""
@@ -71,8 +72,8 @@ def check_set(set_dir: Path, selected: SelectedEnsemble) -> Check:
     return Check(
         n=len(labels),
         max_difference=float(np.abs(probs - stored).max()),
-        accuracy=float((probs.argmax(1) == labels).mean()),
-        stored_accuracy=float((stored.argmax(1) == labels).mean()),
+        accuracy=accuracy(probs, labels),
+        stored_accuracy=accuracy(stored, labels),
     )
 
 

@@ -12,7 +12,7 @@ from raysearch.errors import DataError
 
 
 def solid(mode: str, colour: object, size: tuple[int, int] = (8, 8)) -> Image.Image:
-    return Image.new(mode, size, colour)  # type: ignore[arg-type]
+    return Image.new(mode, size, colour)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def write_view(study: StudyPaths) -> WriteView:
             "weights_sha256": f"{number:064d}",
         }
         path = study.trial(number).predictions(view)
-        write_predictions(path, Predictions(**{**fields, **overrides}))  # type: ignore[arg-type]
+        write_predictions(path, Predictions(**{**fields, **overrides}))
         if state:
             write_json(study.trial(number).result, {"trial_number": number, "state": state})
         return path

@@ -3,6 +3,7 @@
 Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, gamma, delta, tau, eta.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,6 +17,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 """What every network's input is normalised with, per RGB channel in [0, 1] (ImageNet's, timm's default)."""
 
 Objective = Literal["accuracy", "log_loss"]
+Policy = Literal["none", "basic", "autoaugment", "autoaugment_cifar10", "randaugment", "trivialaugment"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -40,6 +42,14 @@ class DataConfig(Section):
     """Images a class that decide, for a source without splits. Default: 20 of `digits`, else a quarter."""
     seed: int = 0
     """Seed of the split, for a source without splits."""
+    merged_held_out_per_class: Count | None = None
+    """For a final model: learn from train and held_out together, but for so many images a class (the papers' "a few
+    samples"), which are held out. Null: the splits as they are."""
+    storage: Literal["auto", "decoded", "jpeg"] = "auto"
+    """How `crop: resized` finds its train images: decoded once, or as JPEG at `stored_side`; `auto`: decoded while
+    they take at most 4 GiB."""
+    stored_side: Annotated[int, Field(ge=8)] | None = None
+    """Longest short side, in pixels, at which `crop: resized` finds its train images. Null: 8/7 of the image size."""
 
 
 class MethodConfig(Section):
@@ -53,6 +63,14 @@ class MethodConfig(Section):
     """The value of log 0 in reverse cross entropy (A in Wang et al. 2019)."""
     beta: NonNegative = 0.5
     """Weight of contrastive regularization."""
+    contrast: Literal["probs", "features"] = "probs"
+    """What is contrasted: class probabilities (the method), or features behind a projector (AR Fig. 4b)."""
+    projector_size: Count = 128
+    """Width of the projector's output, for `contrast: features`."""
+    gather: bool = False
+    """Contrast with the samples of all workers, with gradient, and not of each worker alone."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Over the anchors that have a positive: `mean`, so that beta does not depend on the batch; `sum`: AR's."""
     tau: Positive = 0.1
     """Temperature of contrastive regularization."""
     delta: NonNegative = 0.005
@@ -70,8 +88,40 @@ class MethodConfig(Section):
     """eta: decay of the teacher's moving average, a step."""
     aux_weight: NonNegative = 0.4
     """Weight of the auxiliary head's loss; 0: no auxiliary head."""
+    aux_stage: int | None = None
+    """The stage that the auxiliary head sits on, an index into timm's `feature_info` (from the end if negative); null:
+    the last but one."""
     aux_fusion: Probability = 0.3
     """w in (1 - w) final + w auxiliary, the fused probabilities at inference."""
+
+    @model_validator(mode="after")
+    def _contrast_has_two_views(self) -> Self:
+        if self.beta > 0 and self.views < 2:
+            raise ValueError(
+                f"beta > 0 needs views: 2 (an image's other view is its positive); got beta {self.beta:g} and views 1"
+            )
+        return self
+
+
+class StubbornConfig(Section):
+    """Stubborn image augmentation (JZ "SIA"): colour shift and contrast stretch for the classes learned worst."""
+
+    probability: Probability = 0.0
+    """Probability for an image of a stubborn class; 0: off."""
+    share: Probability = 0.2
+    """Share of the classes that are stubborn, those of the lowest held-out recall."""
+    recall_below: Probability | None = None
+    """The classes of a held-out recall below this are stubborn, in place of `share`."""
+    update_every: Count = 10
+    """Epochs between two estimates of the recalls."""
+    predictions: str | None = None
+    """Held-out predictions of an earlier training (an .arrow file) that name the stubborn classes from the start."""
+    shift: Probability = 0.1
+    """Largest darkening of red and blue, as a share of the range of pixel values."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """A channel's spread about its mean is scaled by 1 - scale to 1 + scale."""
+    clip: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    """Largest share of pixels that the contrast stretch clips at each end of a channel."""
 
 
 class AugmentConfig(Section):
@@ -85,12 +135,17 @@ class AugmentConfig(Section):
     """Smallest share of the image's area, for `crop: resized`."""
     hflip: Probability = 0.5
     """Probability of a horizontal flip."""
-    policy: Literal["none", "autoaugment", "autoaugment_cifar10", "randaugment", "trivialaugment"] = "autoaugment"
-    """A learned or random policy, torchvision's implementation. `autoaugment` is the ImageNet policy."""
+    policy: Policy = "autoaugment"
+    """A learned or random policy, torchvision's implementation. `autoaugment` is the ImageNet policy; `basic` is JZ's
+    set: rotation, blur, scale change."""
     erasing: Probability = 0.2
     """Probability of random erasing (Zhong et al. 2020), with normal noise."""
-    mixing: Literal["none", "mixup", "cutmix", "both"] = "both"
-    """Which mixing operations may be drawn for a batch."""
+    cutout: Probability = 0.0
+    """Probability of cutout (DeVries and Taylor 2017): a square of the mean colour."""
+    cutout_size: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Side of cutout's square, as a share of the image's side."""
+    mixing: Literal["none", "mixup", "cutmix", "both", "ricap"] = "both"
+    """Which mixing operation may be drawn for a batch; `both`: mixup or cutmix."""
     mix_prob: Probability = 1.0
     """Probability that a batch is mixed at all."""
     switch_prob: Probability = 0.5
@@ -99,15 +154,23 @@ class AugmentConfig(Section):
     """mixup's lambda is drawn from Beta(alpha, alpha)."""
     cutmix_alpha: Positive = 1.0
     """cutmix's lambda is drawn from Beta(alpha, alpha)."""
+    ricap_beta: Positive = 0.3
+    """RICAP's boundary position is drawn from Beta(beta, beta), for width and height."""
+    ricap_crop: Literal["uniform", "middle"] = "uniform"
+    """Where RICAP takes its four crops: anywhere, or from the middle of each image (JZ)."""
+    stubborn: StubbornConfig = StubbornConfig()
 
 
 class OptimizerConfig(Section):
     """The optimizer and its schedule: linear warm-up, then cosine to 0."""
 
-    name: Literal["rmsproptf", "sgd", "adamw"] = "rmsproptf"
+    name: Literal["rmsproptf", "sgd", "adam", "adamw"] = "rmsproptf"
     """`rmsproptf`: RMSprop in TensorFlow's form (alpha 0.9, eps 1e-3); `sgd`: with Nesterov momentum."""
     lr: Positive = 0.005
     """Learning rate at the top of the schedule."""
+    lr_batch: Count | None = None
+    """The linear scaling rule: `lr` is for a step of so many source images, and scaled to the step's own number
+    (batch x workers x accumulation). Null: `lr` is as it is."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum, for rmsproptf and sgd."""
     weight_decay: NonNegative = 1e-5
@@ -118,6 +181,21 @@ class OptimizerConfig(Section):
     """Learning rate at the first step of the warm-up."""
 
 
+class InferenceConfig(Section):
+    """How a trained network looks at images, in every look at held-out and after its export."""
+
+    image_size: Annotated[int, Field(ge=8)] | None = None
+    """Side of the square image, in pixels; null: the training's (the last stage's)."""
+    tencrop: bool = False
+    """Write predictions by TenCrop too (four corners, the centre, and their mirror images), as views of their own."""
+    tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
+    """Side of a crop as a share of the side that the image is resized to for TenCrop."""
+
+
+STAGE_KEYS = ("epochs", "eval_every", "image_size", "batch_size", "label_smoothing", "method", "augment", "optimizer")
+"""What a stage of a training may give for itself."""
+
+
 class TrialConfig(Section):
     """One training, whole."""
 
@@ -125,12 +203,17 @@ class TrialConfig(Section):
     """A name in timm's registry, ours included (`raysearch.models`)."""
     image_size: Annotated[int, Field(ge=8)] = 32
     """Side of the square image the network sees, in pixels."""
-    epochs: Count = 30
-    """Passes over the train split."""
+    epochs: Count | None = 30
+    """Passes over the train split; null beside `stages`, which have their own."""
+    stages: list[dict[str, Any]] = Field(default_factory=list)
+    """Trainings one after the other, each starting from the last one's weights, student and teacher: what each does
+    otherwise than the values beside this list (`epochs`, always; any of `STAGE_KEYS`)."""
     eval_every: Count = 1
     """Epochs between two looks at the held-out split (the last epoch always has one)."""
     batch_size: Annotated[int, Field(ge=2)] = 50
-    """Source images a step and worker; the network sees `method.views` times as many."""
+    """Source images a batch and worker; the network sees `method.views` times as many."""
+    accumulation: Count = 1
+    """Batches whose gradients make one optimizer step."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """eps in (1 - eps) q + eps / classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -139,11 +222,71 @@ class TrialConfig(Section):
     """Stochastic depth; null for a backbone that has none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast where the backbone gains from it on this machine."""
+    compile: bool = False
+    """Train through `torch.compile`: minutes at the first step, faster ones after it."""
+    sync_batchnorm: bool = True
+    """Batch statistics over all workers, where several train on GPUs."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in the training. In a search, trial n has this plus n."""
     method: MethodConfig = MethodConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    inference: InferenceConfig = InferenceConfig()
+
+    @property
+    def schedule(self) -> "tuple[TrialConfig, ...]":
+        """The stages, each as a training without stages; without a stage list this training alone."""
+        return tuple(self._stage(index) for index in range(len(self.stages))) or (self,)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs or 0 for stage in self.schedule)
+
+    @property
+    def inference_size(self) -> int:
+        """Side of the square image that the trained network sees, in pixels: the same in every look."""
+        return self.inference.image_size or self.schedule[-1].image_size
+
+    @property
+    def has_aux_head(self) -> bool:
+        """Whether any stage trains an auxiliary head: the network then has one throughout."""
+        return any(stage.method.aux_weight > 0 for stage in self.schedule)
+
+    def _stage(self, index: int) -> "TrialConfig":
+        values = self.model_dump(exclude={"stages", "epochs"})
+        for key, value in self.stages[index].items():
+            is_section = isinstance(values.get(key), dict) and isinstance(value, dict)
+            values[key] = _overlaid(values[key], value) if is_section else value
+        return TrialConfig.model_validate(values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_have_the_epochs(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("stages") and "epochs" not in values:
+            return {**values, "epochs": None}
+        return values
+
+    @model_validator(mode="after")
+    def _stages_are_whole(self) -> Self:
+        if self.stages and self.epochs is not None:
+            raise ValueError(f"epochs must be left out beside stages, which have their own; got {self.epochs}")
+        if not self.stages and self.epochs is None:
+            raise ValueError("epochs must be given, or stages with epochs of their own; got neither")
+        faults = []
+        for index, values in enumerate(self.stages):
+            unknown = [key for key in values if key not in STAGE_KEYS]
+            faults += [f"stages.{index}.{key}: not for a stage{did_you_mean(key, STAGE_KEYS)}" for key in unknown]
+            if values.get("epochs") is None:
+                faults.append(f"stages.{index}.epochs: must be given")
+            elif not unknown:
+                try:
+                    self._stage(index)
+                except ValidationError as error:
+                    faults += faults_of(TrialConfig, error, f"stages.{index}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     @model_validator(mode="after")
     def _padding_can_be_reflected(self) -> Self:
@@ -164,6 +307,15 @@ class TrainingConfig(Section):
 
 
 SectionT = TypeVar("SectionT", bound=Section)
+
+
+def _overlaid(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with ``others`` laid over them, nested mappings key by key."""
+    merged = dict(values)
+    for key, value in others.items():
+        inner = merged.get(key)
+        merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def validate(section: type[SectionT], values: Any, where: str, prefix: str = "") -> SectionT:
@@ -198,7 +350,8 @@ def message_of(section: type[BaseModel], item: ErrorDetails) -> str:
     if item["type"] == "missing":
         return "must be given"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
+    message = f"{message[0].lower()}{message[1:]}"
+    return message if isinstance(item["input"], Mapping) else f"{message}, got {item['input']!r}"
 
 
 def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

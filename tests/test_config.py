@@ -17,7 +17,7 @@ def faults(values, section=TrainingConfig, prefix=""):
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"trial": {"ema_decy": 1}}, "a.yaml: trial.ema_decy: unknown key; known: augment, backbone"),
+        ({"trial": {"ema_decy": 1}}, "a.yaml: trial.ema_decy: unknown key; known: accumulation, augment"),
         ({"trial": {"method": {"ema_decy": 0.9}}}, "a.yaml: trial.method.ema_decy: unknown key; did you mean 'ema_de"),
         ({"trail": {}}, "a.yaml: trail: unknown key; did you mean 'trial'?"),
         ({"trial": {"precision": "float16"}}, "a.yaml: trial.precision: got 'float16'; did you mean 'bfloat16'?"),

@@ -110,7 +110,7 @@ class _Places:
 
 def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: str, faults: list[str]) -> Space:
     places = _Places(files, main)
-    values = {**flatten(SpaceFile, {"trial": TrialConfig().model_dump()}), **values}
+    values = {**_defaults(values), **values}
     trial = {path[1:]: value for path, value in values.items() if path[0] == "trial" and len(path) > 1}
     rest = {path: value for path, value in values.items() if path[0] != "trial" or len(path) == 1}
     file = _validated(SpaceFile, rest, places, faults)
@@ -121,6 +121,12 @@ def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: st
     sections = {name: getattr(file, name).model_dump() for name in ("data", "resources", "search")}
     resolved = {"study": file.study, **sections, "trial": unflatten(trial)}
     return Space(file.study, file.data, file.resources, file.search, SearchSpace(leaves), resolved)
+
+
+def _defaults(values: Mapping[KeyPath, Any]) -> dict[KeyPath, Any]:
+    """Every leaf of a trial at its default; beside a stage list there is none for `epochs`."""
+    defaults = flatten(SpaceFile, {"trial": TrialConfig().model_dump()})
+    return {**defaults, ("trial", "epochs"): None} if values.get(("trial", "stages")) else defaults
 
 
 def _entries(first: Any, places: _Places) -> dict[str, Mapping[str, Any]]:

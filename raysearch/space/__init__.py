@@ -1,18 +1,23 @@
 """From a space file to trials: YAML -> `Space` -> (Optuna trial) -> `TrialConfig`."""
 
+from raysearch.space.ablation import Ablation, Row, Table, Training
 from raysearch.space.distributions import Choice, Distribution, Range, Trial
 from raysearch.space.load import Space, load_space, load_training, space_from
 from raysearch.space.schema import ResourcesConfig, SearchConfig
 from raysearch.space.search_space import SearchSpace
 
 __all__ = [
+    "Ablation",
     "Choice",
     "Distribution",
     "Range",
     "ResourcesConfig",
+    "Row",
     "SearchConfig",
     "SearchSpace",
     "Space",
+    "Table",
+    "Training",
     "Trial",
     "load_space",
     "load_training",

@@ -1,6 +1,6 @@
 """A space file, checked, as a `Space`; a config or a space without distributions as a `TrainingConfig`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from raysearch.config import DataConfig, Section, TrainingConfig, TrialConfig, display_path, message_of
 from raysearch.errors import SpaceError
+from raysearch.space.ablation import Ablation, Training, build_ablation
 from raysearch.space.check import faults_of_leaves
 from raysearch.space.distributions import parse_leaves
-from raysearch.space.layers import Layer, let_win, merged, read_layers, read_set
+from raysearch.space.layers import SET, Layer, let_win, merged, read_layers, read_set
 from raysearch.space.schema import (
     KeyPath,
     ResourcesConfig,
@@ -25,7 +26,9 @@ from raysearch.space.schema import (
 from raysearch.space.search_space import SearchSpace
 
 SectionT = TypeVar("SectionT", bound=Section)
-IGNORED_BY_TRAINING = ("study", "resources", "search")
+IGNORED_BY_TRAINING = ("study", "resources", "search", "ablation")
+IGNORED_BY_ABLATION = ("trials", "sampler", "scheduler", "grace", "reduction_factor", "first")
+"""Values of `search` that an ablation has no use for."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Space:
     resources: ResourcesConfig
     search: SearchConfig
     trial: SearchSpace
+    ablation: Ablation | None
+    """What is trained instead of a search; `search.first` are then its trainings and `search.trials` their number."""
     resolved: dict[str, Any]
     """Plain values of all sections, defaults included: `space_from` makes the same space of them."""
 
@@ -63,7 +68,23 @@ def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:
         layers.insert(0, Layer(display_path(path), {("study",): "unknown"}))
     layers.append(read_set(overrides, SpaceFile, faults))
     values, places = merged(layers)
-    return _space(let_win(set(layers[-1].values), values), places, display_path(path), faults)
+    given = set(layers[-1].values)
+    space = _space(let_win(given, values), places, display_path(path), faults)
+    if space.ablation and (vain := list(_vain_settings(space, given))):
+        raise SpaceError(vain)
+    return space
+
+
+def _vain_settings(space: Space, given: set[KeyPath]) -> Iterator[str]:
+    """What `--set` cannot do to an ablation. A file's own values for a search are passed over: it may extend one's."""
+    for path in sorted(given):
+        if path[0] == "search" and path[1] in IGNORED_BY_ABLATION:
+            yield f"{SET}: {dotted(path)}: not for an ablation, which trains every row with every seed"
+    for table in space.ablation.tables if space.ablation else ():
+        rows = space.resolved["ablation"]["tables"][table.key]["rows"]
+        decided = {("trial", *path) for row in rows for path in flatten(TrialConfig, row["set"])}
+        for path in sorted(given & decided):
+            yield f"{SET}: {dotted(path)}: the rows of ablation.tables.{table.key} differ in it; change them there"
 
 
 def space_from(resolved: Mapping[str, Any], where: str) -> Space:
@@ -116,11 +137,24 @@ def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: st
     file = _validated(SpaceFile, rest, places, faults)
     leaves = parse_leaves(trial, {path: places.of(("trial", *path)) for path in trial}, faults)
     faults += faults_of_leaves(leaves, _entries(rest.get(("search", "first")), places))
+    ablation = None
+    if file is not None and file.ablation.tables:
+        ablation = build_ablation(file.ablation, leaves, places.of(("ablation",)), faults)
     if file is None or faults:
         raise SpaceError(dict.fromkeys(faults))
     sections = {name: getattr(file, name).model_dump() for name in ("data", "resources", "search")}
     resolved = {"study": file.study, **sections, "trial": unflatten(trial)}
-    return Space(file.study, file.data, file.resources, file.search, SearchSpace(leaves), resolved)
+    search = file.search
+    if ablation is not None:
+        resolved["ablation"] = file.ablation.model_dump()
+        search = _search_of(ablation.trainings, search)
+    return Space(file.study, file.data, file.resources, search, SearchSpace(leaves), ablation, resolved)
+
+
+def _search_of(trainings: Sequence[Training], search: SearchConfig) -> SearchConfig:
+    """The search that runs just these ``trainings``, each to its end."""
+    first = [training.fixed for training in trainings]
+    return search.model_copy(update={"first": first, "trials": len(first), "scheduler": "none", "sampler": "random"})
 
 
 def _defaults(values: Mapping[KeyPath, Any]) -> dict[KeyPath, Any]:

@@ -11,11 +11,18 @@ KeyPath = tuple[str, ...]
 """The keys that lead to a value, outermost first."""
 
 
+RowView = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
+"""Whose probabilities: of student or teacher, of the final head or fused with the auxiliary one."""
+
+
 def _is_study_name(name: str) -> str:
     allowed = name.replace(".", "").replace("_", "").replace("-", "")
     if not (allowed.isascii() and allowed.isalnum() and name[0] not in ".-"):
         raise ValueError("a name of letters, digits, '.', '_' and '-' must stand here, not led by '.' or '-'")
     return name
+
+
+TableKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class ResourcesConfig(Section):
@@ -56,6 +63,43 @@ class SearchConfig(Section):
     """Seed of the sampler."""
 
 
+class RowConfig(Section):
+    """A row of an ablation's table: a training, its figure, and what others published for it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """What the table calls it; unique in its table."""
+    over: str | None = None
+    """The earlier row that `set` is laid over and that this one is compared with; null: the row above."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Values of `trial` in which this row differs from the row it is laid over (the first: from `trial`). A row that
+    sets nothing trains nothing of its own."""
+    view: RowView = "student-final"
+    """Which held-out predictions the row's figure is of."""
+    theirs: dict[str, float] = Field(default_factory=dict)
+    """Published figures by source, in percent: printed beside ours, on other data."""
+
+
+class TableConfig(Section):
+    """Rows that are printed together, each laid over the one above."""
+
+    title: Annotated[str, Field(min_length=1)]
+    """Its heading."""
+    rows: Annotated[list[RowConfig], Field(min_length=1)]
+    """From the top; the first is what the others are compared with."""
+
+
+class AblationConfig(Section):
+    """Trainings as they are instead of a search: every row with every seed. Of `search` only the time limit, the
+    failures and the objective apply then."""
+
+    seeds: Count = 3
+    """Each row is trained with trial.seed, trial.seed + 1, ...: the same seeds in every row, so that rows pair."""
+    only: Annotated[list[str], Field(min_length=1)] | None = None
+    """Keys of the tables to train; null: all."""
+    tables: dict[TableKey, TableConfig] = Field(default_factory=dict)
+    """By key. Rows of equal values, in whichever table, share their trainings. None: the file is a search."""
+
+
 class SpaceFile(Section):
     """A whole space file. In `trial` any leaf may also be a distribution."""
 
@@ -66,6 +110,7 @@ class SpaceFile(Section):
     data: DataConfig = DataConfig()
     resources: ResourcesConfig = ResourcesConfig()
     search: SearchConfig = SearchConfig()
+    ablation: AblationConfig = AblationConfig()
     trial: TrialConfig = TrialConfig()
 
 

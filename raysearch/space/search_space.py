@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from raysearch.config import TrialConfig, message_of
 from raysearch.errors import SpaceError, did_you_mean
@@ -106,14 +107,19 @@ def trial_of(values: Leaves) -> TrialConfig:
     try:
         return TrialConfig.model_validate(unflatten({path: leaf.value for path, leaf in values.items()}))
     except ValidationError as error:
-        faults = [(_leaf_at(values, item["loc"]), item) for item in error.errors()]
+        faults = [(_leaf_at(values, item), item) for item in error.errors()]
         raise SpaceError(f"{leaf.place}: {message_of(TrialConfig, item)}" for leaf, item in faults) from error
 
 
-def _leaf_at(values: Leaves, loc: tuple[int | str, ...]) -> Leaf:
-    path = tuple(str(key) for key in loc)
-    prefixes = (path[:n] for n in range(len(path), 0, -1))
-    return next((values[prefix] for prefix in prefixes if prefix in values), Leaf(None, _place(path)))
+def _leaf_at(values: Leaves, item: ErrorDetails) -> Leaf:
+    path = tuple(str(key) for key in item["loc"])
+    # What is wrong with several values together begins with the path of one of them.
+    named = item["msg"].removeprefix("Value error, ").split()[0].removesuffix(":").split(".")
+    for keys in (path, (*path, *named)):
+        prefixes = (keys[:n] for n in range(len(keys), 0, -1))
+        if found := next((values[prefix] for prefix in prefixes if prefix in values), None):
+            return found
+    return Leaf(None, _place(path))
 
 
 def _place(path: KeyPath) -> str:

@@ -16,13 +16,15 @@ from raysearch.config import TrainingConfig
 from raysearch.errors import SpaceError, StudyError
 from raysearch.io import read_yaml, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.space import Space
+from raysearch.space import Ablation, Space
 from raysearch.train.result import State, read_metrics, read_result, write_result
 from raysearch.tune.progress import BY_SCHEDULER
 from raysearch.tune.trial import METRIC, value_of
 
 UNCOUNTED = "uncounted"
 """Marks a trial that died with its driver before its first checkpoint; the same parameters were asked again."""
+FIXED_ATTRS = ("first", "fixed", "rows")
+"""What a trial that was not drawn is: its place in `search.first` or an ablation's rows, and its fixed values."""
 
 
 class Listener(Protocol):
@@ -72,17 +74,27 @@ class StudySearcher(Searcher):
                 self._ask_again(trial)
 
     def _ask_again(self, trial: optuna.trial.FrozenTrial) -> None:
-        attrs = {key: value for key, value in trial.user_attrs.items() if key in ("first", "fixed")}
+        attrs = {key: value for key, value in trial.user_attrs.items() if key in FIXED_ATTRS}
         self.study.enqueue_trial(trial.params, user_attrs=attrs)
         self._set(trial.number, UNCOUNTED, True)
         self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")
 
     def _enqueue_first(self) -> None:
+        if self.space.ablation:
+            return self._enqueue_rows(self.space.ablation)
         known = {trial.user_attrs.get("first") for trial in self.study.get_trials(deepcopy=False)}
         for index, fixed in enumerate(self.space.search.first):
             if index not in known:
                 params = self.space.trial.params_of(fixed)
                 self.study.enqueue_trial(params, user_attrs={"first": index, "fixed": fixed})
+
+    def _enqueue_rows(self, ablation: Ablation) -> None:
+        """Every training of the ablation that is neither whole nor on its way: failed and cut-off ones once more."""
+        states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+        known = [trial.user_attrs.get("fixed") for trial in self.study.get_trials(deepcopy=False, states=states)]
+        for training in ablation.trainings:
+            if training.fixed not in known:
+                self.study.enqueue_trial({}, user_attrs={"fixed": training.fixed, "rows": list(training.rows)})
 
     # How far the search is.
 
@@ -98,6 +110,14 @@ class StudySearcher(Searcher):
         return sum(UNCOUNTED not in trial.user_attrs for trial in trials)
 
     @property
+    def left(self) -> int:
+        """Trials that are still to be started; of an ablation those that are enqueued, and no others."""
+        if self.space.ablation:
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            return len(waiting) + len(self._resumable)
+        return self.space.search.trials - self.counted - len(self._numbers)
+
+    @property
     def has_failed_too_often(self) -> bool:
         """Of the failures since this start: whoever resumes has mended the cause."""
         return self.failed - self._failed_before > self.space.search.max_failures
@@ -109,8 +129,7 @@ class StudySearcher(Searcher):
         live = len(self._numbers)
         if self.paths.stop.exists() or self.has_failed_too_often:
             return Searcher.FINISHED
-        wanted = self.space.search.trials - self.counted - live
-        if wanted <= 0 or live >= self.concurrency:
+        if self.left <= 0 or live >= self.concurrency:
             return None if live else Searcher.FINISHED
         started = self._resumed() if self._resumable else self._asked()
         if started is None:
@@ -137,13 +156,14 @@ class StudySearcher(Searcher):
                 f"{self.paths.trial(trial.number).root}: stands in the way of a new trial; {self.paths.database} does "
                 "not know of it, so it is not the database of this folder's trials"
             )
+        fixed = trial.user_attrs.get("fixed", {})
         try:
-            config = self.space.trial.suggest(trial, trial.user_attrs.get("fixed"))
+            config = self.space.trial.suggest(trial, fixed)
         except SpaceError as error:
             self._end(trial.number, "FAIL", "; ".join(error.faults))
             return None
-        # Members of an ensemble gain from differing, so each trial has a seed of its own.
-        config = config.model_copy(update={"seed": config.seed + trial.number})
+        if "seed" not in fixed:  # members of an ensemble gain from differing, so each trial has a seed of its own
+            config = config.model_copy(update={"seed": config.seed + trial.number})
         training = TrainingConfig(data=self.space.data, objective=self.space.search.objective, trial=config)
         write_yaml(self.paths.trial(trial.number).config, training.model_dump())
         return trial.number, training
@@ -188,7 +208,7 @@ class StudySearcher(Searcher):
             number,
             state,
             self.space.search.objective,
-            config.trial.epochs if config else 0,
+            config.trial.total_epochs if config else 0,
             config.trial.backbone if config else "",
             trial.params,
             reason,

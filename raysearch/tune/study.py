@@ -71,12 +71,15 @@ def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[s
     if not paths.study.exists():
         write_study_file(paths, _description(space, dataset, counts))
         return
-    stored = read_study_file(paths).data.fingerprint
+    known = read_study_file(paths)
+    stored = known.data.fingerprint
     if stored != dataset.fingerprint:
         raise StudyError(
             f"{paths.root}: was made with other data (fingerprint {stored[:12]}, {space.data.source} now has "
             f"{str(dataset.fingerprint)[:12]}); give the same --data, or another --out"
         )
+    if space.ablation:  # its tables and seeds may be others now: each training is known by its values, not by a row
+        write_study_file(paths, known.model_copy(update={"space": StudySpace.model_validate(space.resolved)}))
 
 
 def _description(space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> StudyFile:

@@ -117,9 +117,9 @@ def test_a_fixed_value_is_taken_and_asked_for_only_where_its_distribution_contai
         {"method": {"alpha": {"loguniform": [0.01, 1]}, "beta": {"loguniform": [0.1, 5]}, "views": 2}, "seed": 3}
     )
     trial = FakeTrial(answers={"method.beta": 4.0})
-    config = space.suggest(trial, {"method": {"alpha": 0, "beta": 0.5, "views": 1}})
+    config = space.suggest(trial, {"method": {"alpha": 0, "beta": 0.5, "gamma": 2.0}})
     assert set(trial.asked) == {"method.beta"}
-    assert (config.method.alpha, config.method.beta, config.method.views, config.seed) == (0, 0.5, 1, 3)
+    assert (config.method.alpha, config.method.beta, config.method.gamma, config.seed) == (0, 0.5, 2.0, 3)
 
 
 def test_a_fixed_backbone_among_the_choices_brings_its_overrides_and_another_does_not():

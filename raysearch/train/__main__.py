@@ -25,9 +25,11 @@ def command(
         list[str] | None, typer.Option("--set", help="path=value, e.g. trial.epochs=6; may be repeated.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")] = 0,
+    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that make batches ahead; 0: none.")] = 0,
 ) -> None:
     """Train one model into a trial folder: weights, held-out predictions, metrics. Started again after a stop with
-    the same config and --out, it goes on from its last whole epoch."""
+    the same config and --out, it goes on from its last whole epoch. Under torchrun, several processes train it
+    together (NCCL on GPUs, gloo on CPUs): torchrun --nproc-per-node 2 -m raysearch.train CONFIG."""
     overrides = list(set_ or []) + ([f"data.source={json.dumps(data)}"] if data else [])
     training = load_training(config, overrides)
     paths = TrialPaths(out)
@@ -35,35 +37,36 @@ def command(
 
     import torch
 
-    from raysearch.data import open_dataset
-    from raysearch.models import check_backbone
+    from raysearch.train.distributed import torchrun_group
+    from raysearch.train.fit import check_fit
     from raysearch.train.loop import Diverged, train
+    from raysearch.train.stage import open_training_data
 
     if threads:
         torch.set_num_threads(threads)
-    dataset = open_dataset(training.data, training.trial.image_size)
-    trial, classes = training.trial, len(dataset.classes)
-    has_aux_head = trial.method.aux_weight > 0
-    check_backbone(
-        trial.backbone, classes, trial.image_size, has_aux_head=has_aux_head, drop_path_rate=trial.drop_path_rate
-    )
+    dataset = open_training_data(training)
+    check_fit(training.trial, len(dataset.classes))
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        train(training, dataset, paths, _Printer(trial.epochs))
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on after epoch {len(read_metrics(paths))}")
-        raise
-    except Diverged as error:
-        _end(paths, training, "FAIL", str(error))
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    result = _end(paths, training, "COMPLETE")
-    print(f"{result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}")
+    with torchrun_group() as world:
+        reporter = _Printer(training.trial.total_epochs) if world.is_main else _Silent()
+        try:
+            train(training, dataset, paths, reporter, loader_workers=loader_workers)
+        except KeyboardInterrupt:
+            print(f"stopped; the same command goes on after epoch {len(read_metrics(paths))}")
+            raise
+        except Diverged as error:
+            if world.is_main:
+                _end(paths, training, "FAIL", str(error))
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        if world.is_main:
+            result = _end(paths, training, "COMPLETE")
+            print(f"{result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}")
 
 
 def _end(paths: TrialPaths, training: TrainingConfig, state: State, reason: str | None = None) -> dict[str, Any]:
     trial = training.trial
-    result = write_result(paths, 0, state, training.objective, trial.epochs, trial.backbone, {}, reason)
+    result = write_result(paths, 0, state, training.objective, trial.total_epochs, trial.backbone, {}, reason)
     paths.resume.unlink(missing_ok=True)
     return result
 
@@ -92,6 +95,16 @@ class _Printer:
             f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}",
             flush=True,
         )
+
+    def should_stop(self) -> bool:
+        return False
+
+
+class _Silent:
+    """The host of a process that is not the first."""
+
+    def report(self, metrics: Mapping[str, Any]) -> None:
+        pass
 
     def should_stop(self) -> bool:
         return False

@@ -22,6 +22,13 @@ def log_loss(probs: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.clip(probs[np.arange(len(labels)), labels], MIN_PROB, None)).mean())
 
 
+def recalls(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of each class's samples that are found, float64 [classes]; 1 for a class without samples."""
+    samples = np.bincount(labels, minlength=probs.shape[1])
+    found = np.bincount(labels[probs.argmax(1) == labels], minlength=probs.shape[1])
+    return np.where(samples > 0, found / np.maximum(samples, 1), 1.0)
+
+
 def smoothed(curve: Sequence[float]) -> list[float]:
     """The trailing mean over `WINDOW` looks; over fewer at the start."""
     return [sum(part) / len(part) for end in range(1, len(curve) + 1) if (part := curve[max(0, end - WINDOW) : end])]

@@ -8,34 +8,51 @@ import numpy as np
 import pyarrow as pa
 from safetensors.torch import save_file
 
+from raysearch.config import TrialConfig
 from raysearch.data import Dataset
 from raysearch.io import replacing, sha256
-from raysearch.models import Classifier, Inference, infer
-from raysearch.paths import TrialPaths
+from raysearch.models import Classifier, Inference, infer, infer_tencrop, tencrop_side
+from raysearch.paths import TrialPaths, ViewParts, view_parts
 from raysearch.predictions import Predictions, write_predictions
 from raysearch.train.figures import accuracy, log_loss
 
+FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
+"""Where `best_fusion` looks."""
+
 
 def look(classifiers: Mapping[str, Classifier], dataset: Dataset) -> dict[str, Inference]:
-    """Inference of each role on the whole held-out split."""
+    """Inference of each role on the whole held-out split; ``dataset`` is at the trial's `inference_size`."""
     images = dataset.splits["held_out"].images
     return {role: infer(classifier, images) for role, classifier in classifiers.items()}
 
 
-def figures(inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float) -> dict[str, dict[str, float]]:
-    """Accuracy and log loss of each view."""
-    return {
-        f"{role}-{head}": {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels)}
-        for role, inference in inferences.items()
-        for head, probs in views_of(inference, fusion).items()
-    }
+def figures(
+    inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, *, is_tencrop: bool = False
+) -> dict[str, dict[str, float]]:
+    """Accuracy and log loss of each view; of fused ones also what `best_fusion` finds."""
+    found = {}
+    for role, inference in inferences.items():
+        for view, probs in views_of(role, inference, fusion, is_tencrop=is_tencrop).items():
+            best = best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
+            found[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
+    return found
 
 
-def views_of(inference: Inference, fusion: float) -> dict[str, np.ndarray]:
-    """Probabilities with the final head alone and, where there is an auxiliary head, fused with it."""
-    views = {"final": inference.final}
+def best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict[str, float]:
+    """`best_weight`, of `FUSION_WEIGHTS` the auxiliary head's share of highest accuracy, and that `best_accuracy`.
+
+    Of equals the nearest to ``fusion``, then the smallest. The maximum over the very samples: a bound, no estimate.
+    """
+    found = {weight: accuracy(inference.fused(weight), labels) for weight in FUSION_WEIGHTS}
+    best = min(found, key=lambda weight: (-found[weight], round(abs(weight - fusion), 6), weight))
+    return {"best_weight": best, "best_accuracy": found[best]}
+
+
+def views_of(role: str, inference: Inference, fusion: float, *, is_tencrop: bool = False) -> dict[str, np.ndarray]:
+    """Probabilities by view: with the final head alone and, where there is an auxiliary head, fused with it."""
+    views = {str(ViewParts(role, False, is_tencrop)): inference.final}
     if inference.aux is not None:
-        views["fused"] = inference.fused(fusion)
+        views[str(ViewParts(role, True, is_tencrop))] = inference.fused(fusion)
     return views
 
 
@@ -51,6 +68,27 @@ def keep(
     """Write a role's weights, predictions and features: they are of one moment, its best epoch so far."""
     with replacing(paths.weights(role)) as aside:
         save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, aside)
+    _write_views(paths, number, role, views_of(role, inference, fusion), dataset)
+    _write_features(paths.features(role), dataset.splits["held_out"].sample_ids, inference.features)
+
+
+def keep_tencrop(
+    paths: TrialPaths, number: int, role: str, classifier: Classifier, dataset: Dataset, trial: TrialConfig
+) -> dict[str, dict[str, float]]:
+    """Write a role's TenCrop predictions beside those of its kept weights, which ``classifier`` must hold.
+
+    ``dataset``: the training's, at any size. Returns the views' `figures`, which stand in no line of the metrics.
+    """
+    side = tencrop_side(trial.inference_size, trial.inference.tencrop_share)
+    split = dataset.at(side, ["held_out"]).splits["held_out"]
+    assert split.sample_ids == dataset.splits["held_out"].sample_ids, "the same samples at every size"
+    inference = infer_tencrop(classifier, split.images, trial.inference_size)
+    _write_views(paths, number, role, views_of(role, inference, trial.aux_fusion, is_tencrop=True), dataset)
+    return figures({role: inference}, split.labels, trial.aux_fusion, is_tencrop=True)
+
+
+def _write_views(paths: TrialPaths, number: int, role: str, views: Mapping[str, np.ndarray], dataset: Dataset) -> None:
+    """Held-out probabilities by view, all of the weights that are on disk."""
     split = dataset.splits["held_out"]
     common: dict[str, Any] = {
         "sample_ids": split.sample_ids,
@@ -61,10 +99,8 @@ def keep(
         "trial_number": number,
         "weights_sha256": sha256(paths.weights(role)),
     }
-    for head, probs in views_of(inference, fusion).items():
-        view = f"{role}-{head}"
+    for view, probs in views.items():
         write_predictions(paths.predictions(view), Predictions(probs=probs, view=view, **common))
-    _write_features(paths.features(role), split.sample_ids, inference.features)
 
 
 def _write_features(path: Path, sample_ids: tuple[str, ...], features: np.ndarray) -> None:

@@ -1,9 +1,10 @@
-"""The training loop: epochs of batches, looks at the held-out split, and a checkpoint after each epoch.
+"""The training loop: stages of epochs of batches, looks at the held-out split, and a checkpoint after each epoch.
 
 Everything worth keeping is on disk before the host hears of an epoch, because the host may end the training
-there and then.
+there and then. Of several processes that train one network, the first looks, writes and speaks to the host.
 """
 
+import copy
 import json
 import math
 import time
@@ -11,19 +12,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
+from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
 from raysearch.errors import UserError
-from raysearch.io import replacing, write_json, write_text, write_yaml
+from raysearch.io import read_json, write_json, write_text, write_yaml
 from raysearch.paths import TrialPaths
 from raysearch.train import heldout
-from raysearch.train.figures import best_look
-from raysearch.train.optimizer import build_optimizer, learning_rate
+from raysearch.train.batches import seed_of
+from raysearch.train.distributed import current_world
+from raysearch.train.figures import best_look, recalls
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
+from raysearch.train.resume import restore, save
+from raysearch.train.stage import Stage, notes_of, stubborn_at_start, train_split
 from raysearch.train.task import Task
+
+STOP_EVERY = 10
+"""Batches between two questions whether to stop, where several processes have to agree on it."""
 
 
 class Diverged(ArithmeticError):
@@ -31,124 +40,143 @@ class Diverged(ArithmeticError):
 
 
 def train(
-    config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter, trial_number: int = 0
+    config: TrainingConfig,
+    dataset: Dataset,
+    paths: TrialPaths,
+    reporter: Reporter,
+    trial_number: int = 0,
+    loader_workers: int = 0,
 ) -> bool:
     """Train as ``config`` says into ``paths``, going on from its checkpoint if it holds one.
 
-    Same config, data, threads and kind of machine: same numbers. Returns True when all epochs were done, False when the
-    host asked to stop. Raises `Diverged` when the loss is not finite.
+    ``dataset``: `open_training_data`'s; ``loader_workers``: processes that make batches ahead, 0 for none.
+    Same config, data, threads, processes and kind of machine: same numbers, whatever ran before in this process.
+    Returns True when all epochs were done, False when the host asked to stop. Raises `Diverged` when the loss is not
+    finite, `UserError` when the config does not fit the data.
     """
-    return Training(config, dataset, paths, reporter, trial_number).run()
+    return Training(config, dataset, paths, reporter, trial_number, loader_workers).run()
 
 
 class Training:
     """One training's moving parts; `run` goes through the epochs that are left."""
 
     def __init__(
-        self, config: TrainingConfig, dataset: Dataset, paths: TrialPaths, reporter: Reporter, trial_number: int
+        self,
+        config: TrainingConfig,
+        dataset: Dataset,
+        paths: TrialPaths,
+        reporter: Reporter,
+        trial_number: int,
+        loader_workers: int = 0,
     ) -> None:
         self.config, self.trial, self.dataset = config, config.trial, dataset
         self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
+        self.loader_workers = loader_workers
+        self.world = current_world()
         torch.manual_seed(self.trial.seed)
-        self.generator = torch.Generator().manual_seed(self.trial.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.task = Task(self.trial, len(dataset.classes), self.device)
-        self.optimizer = build_optimizer(self.task.student, self.trial.optimizer)
-        split = dataset.splits["train"]
-        self.images = split.images
-        self.labels = torch.from_numpy(np.array(split.labels))
-        self.steps_per_epoch = len(self.labels) // self.trial.batch_size
-        if self.steps_per_epoch == 0:
-            raise UserError(
-                f"trial.batch_size: got {self.trial.batch_size}, but the train split has {len(self.labels)} images"
-            )
-        self.roles = {"student": self.task.student, "teacher": self.task.teacher.model}
+        self.task = Task(self.trial, len(dataset.classes), self.world)
+        self.roles = {"student": self.task.student.classifier, "teacher": self.task.teacher.model}
+        self.is_stubborn = stubborn_at_start(self.trial, dataset)
+        self.stages = self._stages()
         self.lines: list[dict[str, Any]] = []
         self.seconds_before = 0.0
 
+    def _stages(self) -> list[Stage]:
+        stages: list[Stage] = []
+        epochs = steps = 0
+        for number, config in enumerate(self.trial.schedule):
+            split = train_split(self.config.data, self.dataset, config)
+            stage = Stage(config, number, split, self.world, epochs, steps)
+            if stage.steps_per_epoch == 0:
+                at_once = config.batch_size * config.accumulation * self.world.size
+                raise UserError(
+                    f"trial.batch_size: a step takes {at_once} images, but the train split has {len(split)}"
+                )
+            stages.append(stage)
+            epochs, steps = stage.last_epoch, stage.last_step
+        return stages
+
     def run(self) -> bool:
         self._start()
-        for epoch in range(len(self.lines) + 1, self.trial.epochs + 1):
-            terms, is_whole = self._epoch(epoch)
-            is_stopped = not is_whole or (epoch < self.trial.epochs and self.reporter.should_stop())
-            line = self._line(epoch, terms)
-            if not is_whole:
-                line["partial"] = True
-            if is_stopped or epoch % self.trial.eval_every == 0 or epoch == self.trial.epochs:
-                line["held_out"] = self._look(line)
-            self.lines.append(line)
+        for stage in self.stages:
+            first = max(len(self.lines), stage.epochs_before) + 1
+            if first > stage.last_epoch:
+                continue
+            self.task.begin(stage.config)
+            stage.build_optimizer(self.task.student)
+            if first > stage.epochs_before + 1 and self.resumed_optimizer:
+                stage.optimizer.load_state_dict(self.resumed_optimizer)
+            for epoch in range(first, stage.last_epoch + 1):
+                if not self._train_epoch(stage, epoch):
+                    return False
+        return True
+
+    def _train_epoch(self, stage: Stage, epoch: int) -> bool:
+        """One epoch with everything that follows it; False where the training is to stop."""
+        torch.manual_seed(seed_of(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
+        terms, is_whole = self._pass_over(stage, epoch)
+        is_last = epoch == self.stages[-1].last_epoch
+        is_stopped = not is_whole or (not is_last and self.world.any(self.reporter.should_stop()))
+        line = self._line(stage, epoch, terms)
+        if not is_whole:
+            line["partial"] = True
+        is_due = is_stopped or is_last or epoch == stage.last_epoch or epoch % stage.config.eval_every == 0
+        if is_due and self.world.is_main:
+            line["held_out"] = self._look(line)
+        self._update_stubborn(stage, epoch)
+        self.lines.append(line)
+        if self.world.is_main:
+            if (is_stopped or is_last) and self.trial.inference.tencrop:
+                self._look_at_ten_crops()
             with self.paths.metrics.open("a") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
             if is_whole:
-                self._save()
-            if "held_out" in line:
-                self.reporter.report(line)
-            if is_stopped:
-                return False
-        return True
+                save(self.paths.resume, self.task, stage.optimizer, self.is_stubborn, len(self.lines))
+        self.world.any(False)  # nobody goes on before the first process has written
+        if is_due:
+            self.reporter.report(line)
+        return not is_stopped
 
     def _start(self) -> None:
         """Take up where a checkpoint left off, or lay the folder out anew."""
         self.started = time.monotonic()
+        self.resumed_optimizer: dict[str, Any] | None = None
         if self.paths.resume.is_file():
             self._restore()
-            return
-        write_yaml(self.paths.config, self.config.model_dump())
-        write_text(self.paths.metrics, "")
-        number = sum(parameter.numel() for parameter in self.task.student.parameters())
-        info = {"precision": self.task.precision, "device": self.device.type, "num_parameters": number}
-        write_json(self.paths.info, {**info, "notes": self._notes()})
+        elif self.world.is_main:
+            write_yaml(self.paths.config, self.config.model_dump())
+            write_text(self.paths.metrics, "")
+            number = sum(parameter.numel() for parameter in self.task.student.classifier.parameters())
+            info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
+            write_json(self.paths.info, {**info, "notes": notes_of(self.trial)})
+        self.world.any(False)
 
-    def _notes(self) -> list[str]:
-        """What is done otherwise than asked, for `result.json`."""
-        half = self.trial.epochs / 2
-        asked = {
-            "optimizer.warmup_epochs": self.trial.optimizer.warmup_epochs,
-            "method.rampup_epochs": self.trial.method.rampup_epochs,
-        }
-        return [
-            f"trial.{name}: {epochs:g} is more than half the run; shortened to {half:g}"
-            for name, epochs in asked.items()
-            if epochs > half
-        ]
-
-    def _epoch(self, epoch: int) -> tuple[dict[str, float], bool]:
-        """One pass over the train split, the last incomplete batch left out. Mean terms; whether it was whole."""
-        order = torch.randperm(len(self.labels), generator=self.generator)
+    def _pass_over(self, stage: Stage, epoch: int) -> tuple[dict[str, float], bool]:
+        """One pass over the train split. Mean terms of all processes; whether it was whole."""
+        stage.batches.is_stubborn = self.is_stubborn
         total: dict[str, Tensor] = {}
         done = 0
-        for batch in order.split(self.trial.batch_size)[: self.steps_per_epoch]:
-            step = (epoch - 1) * self.steps_per_epoch + done
-            parts = self._step(batch, step)
+        asks_every = STOP_EVERY if self.world.size > 1 else 1
+        for batch in stage.batches.of_epoch(epoch, self.loader_workers):
+            parts = stage.step(self.task, batch, epoch, done)
             total = {name: total.get(name, 0) + part for name, part in parts.items()}
             done += 1
-            if self.reporter.should_stop():
+            if done % asks_every == 0 and self.world.any(self.reporter.should_stop()):
                 break
-        means = {name: float(value) / done for name, value in total.items()}
+        values = (self.world.mean(torch.stack(list(total.values()))) / done).tolist()
+        means = dict(zip(total, values, strict=True))
         if bad := [name for name, value in means.items() if not math.isfinite(value)]:
             raise Diverged(f"the training loss is not finite in epoch {epoch}: {bad[0]} is {means[bad[0]]}")
-        return means, done == self.steps_per_epoch
+        return means, done == len(stage.batches)
 
-    def _step(self, batch: Tensor, step: int) -> dict[str, Tensor]:
-        rate = learning_rate(self.trial.optimizer, step, self.steps_per_epoch, self.trial.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        images = torch.from_numpy(self.images[batch.numpy()]).permute(0, 3, 1, 2).contiguous()
-        terms = self.task.loss(images, self.labels[batch], step / self.steps_per_epoch, self.generator)
-        self.optimizer.zero_grad()
-        terms.loss.backward()
-        self.optimizer.step()
-        self.task.after_step(step + 1)
-        return terms.parts
-
-    def _line(self, epoch: int, terms: dict[str, float]) -> dict[str, Any]:
+    def _line(self, stage: Stage, epoch: int, terms: dict[str, float]) -> dict[str, Any]:
         seconds = self.seconds_before + time.monotonic() - self.started
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = stage.optimizer.param_groups[0]["lr"]
         return {"epoch": epoch, "seconds": round(seconds, 3), "lr": rate, "train": terms}
 
     def _look(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
         """Held-out figures of this epoch; keeps a role's weights if the smoothed curve is at its best here."""
-        fusion = self.trial.method.aux_fusion
+        fusion = self.trial.aux_fusion
         inferences = heldout.look(self.roles, self.dataset)
         found = heldout.figures(inferences, self.dataset.splits["held_out"].labels, fusion)
         if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
@@ -159,31 +187,35 @@ class Training:
             curve.append(found[view][self.config.objective])
             if best_look(curve, self.config.objective)[0] == len(curve) - 1:
                 heldout.keep(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion)
+        self.newest_probs = inferences["student"].final
         return found
 
-    def _save(self) -> None:
-        state = {
-            "student": self.task.student.state_dict(),
-            "teacher": self.task.teacher.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
-            "epochs_done": len(self.lines),
-        }
-        with replacing(self.paths.resume) as aside:
-            torch.save(state, aside)
+    def _look_at_ten_crops(self) -> None:
+        """Predictions by TenCrop of the weights that were kept."""
+        figures: dict[str, Any] = {}
+        classifier = copy.deepcopy(self.task.teacher.model)
+        for role in self.roles:
+            classifier.load_state_dict(load_file(self.paths.weights(role)))
+            figures |= heldout.keep_tencrop(self.paths, self.trial_number, role, classifier, self.dataset, self.trial)
+        write_json(self.paths.info, {**read_json(self.paths.info), "tencrop": figures})
+
+    def _update_stubborn(self, stage: Stage, epoch: int) -> None:
+        """Estimate anew which classes are stubborn, from the newest look's recalls."""
+        stubborn = stage.config.augment.stubborn
+        if stubborn.probability == 0 or epoch % stubborn.update_every:
+            return
+        flags = torch.zeros(len(self.dataset.classes), dtype=torch.uint8)
+        if self.world.is_main:
+            labels = np.asarray(self.dataset.splits["held_out"].labels)
+            found = stubborn_classes(recalls(self.newest_probs, labels), stubborn)
+            flags = torch.from_numpy(found).to(torch.uint8)
+        self.is_stubborn = self.world.from_main(flags).bool()
 
     def _restore(self) -> None:
-        state = torch.load(self.paths.resume, map_location="cpu", weights_only=True)
-        self.task.student.load_state_dict(state["student"])
-        self.task.teacher.model.load_state_dict(state["teacher"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all(state["cuda"])
+        done, self.resumed_optimizer, self.is_stubborn = restore(self.paths.resume, self.task)
         # A kill between a line and its checkpoint leaves a line too many.
-        self.lines = read_metrics(self.paths)[: state["epochs_done"]]
-        write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))
+        self.lines = read_metrics(self.paths)[:done]
+        self.world.any(False)
+        if self.world.is_main:
+            write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))
         self.seconds_before = self.lines[-1]["seconds"]

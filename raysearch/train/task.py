@@ -1,66 +1,125 @@
 """Student, teacher and objective together: a batch of images in, a loss with its parts out."""
 
-import torch
-from torch import Generator, Tensor
+from typing import Any
 
-from raysearch.augment import augment_view, draw_mix, random_erasing
+import torch
+from timm.layers import convert_sync_batchnorm
+from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raysearch.augment import finish_view
 from raysearch.config import TrialConfig
 from raysearch.losses import CompositeLoss, SoftTargets, Terms
-from raysearch.models import build_classifier, normalise
+from raysearch.models import Classifier, Outputs, Projector, build_classifier, normalise
+from raysearch.train.batches import Batch
+from raysearch.train.distributed import World
 from raysearch.train.ema import MovingAverage
 from raysearch.train.precision import choose_precision
 
 
-class Task:
-    """Owns both networks. The loop knows only `loss` and `after_step`."""
+class Student(nn.Module):
+    """What is trained: the classifier, and the projector where features are contrasted."""
 
-    def __init__(self, config: TrialConfig, num_classes: int, device: torch.device) -> None:
-        self.config, self.num_classes, self.device = config, num_classes, device
-        method = config.method
-        student = build_classifier(
+    def __init__(self, classifier: Classifier, projector: Projector | None) -> None:
+        super().__init__()
+        self.classifier, self.projector = classifier, projector
+
+    def forward(self, images: Tensor) -> tuple[Outputs, Tensor | None]:
+        """Normalised images [batch, 3, height, width]; embeddings [batch, projector_size]."""
+        outputs = self.classifier(images)
+        return outputs, None if self.projector is None else self.projector(outputs.features)
+
+
+class Task:
+    """Owns both networks through all stages. The loop knows `begin`, `loss` and `after_step` only."""
+
+    def __init__(self, config: TrialConfig, num_classes: int, world: World) -> None:
+        self.config, self.num_classes, self.world, self.device = config, num_classes, world, world.device
+        classifier = build_classifier(
             config.backbone,
             num_classes,
-            config.image_size,
-            has_aux_head=method.aux_weight > 0,
+            config.inference_size,
+            has_aux_head=config.has_aux_head,
             dropout=config.dropout,
             drop_path_rate=config.drop_path_rate,
+            aux_stage=config.aux_stage,
+        )
+        contrasted = [stage.method for stage in config.schedule if _contrasts_features(stage)]
+        projector = (
+            Projector(classifier.backbone.head_hidden_size, contrasted[0].projector_size) if contrasted else None
         )
         # Convolutions are faster with the channels last, on GPUs and on CPUs.
-        self.student = student.to(device).to(memory_format=torch.channels_last)
-        self.teacher = MovingAverage(self.student, method.ema_decay)
-        rampup_epochs = min(method.rampup_epochs, config.epochs / 2)
-        self.objective = CompositeLoss(
-            method.model_copy(update={"rampup_epochs": rampup_epochs}), config.label_smoothing
-        )
-        self.precision = choose_precision(config.precision, self.student, device)
+        self.student = Student(classifier, projector).to(self.device).to(memory_format=torch.channels_last)
+        if config.sync_batchnorm and world.size > 1 and self.device.type == "cuda":
+            self.student = convert_sync_batchnorm(self.student)
+        self.teacher = MovingAverage(self.student.classifier, config.method.ema_decay)
+        self.precision = choose_precision(config.precision, self.student, self.device)
+        self.begin(config.schedule[0])
 
-    def loss(self, images: Tensor, labels: Tensor, epochs_done: float, generator: Generator) -> Terms:
-        """``images`` uint8 [batch, 3, height, width], ``labels`` int64 [batch], both on the CPU."""
-        inputs, targets = self.views(images, labels, generator)
+    def begin(self, stage: TrialConfig) -> None:
+        """Go on with another stage's objective; the weights stay as they are."""
+        self.stage = stage
+        rampup_epochs = min(stage.method.rampup_epochs, (stage.epochs or 0) / 2)
+        method = stage.method.model_copy(update={"rampup_epochs": rampup_epochs})
+        self.objective = CompositeLoss(method, stage.label_smoothing)
+        self.teacher.decay = method.ema_decay
+        self.network: Any = self.student
+        if self.world.size > 1:
+            self.network = DistributedDataParallel(
+                self.student,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                find_unused_parameters=self._leaves_parameters_out(),
+                gradient_as_bucket_view=True,
+            )
+        if self.config.compile:
+            self.network = torch.compile(self.network)
+
+    def _leaves_parameters_out(self) -> bool:
+        """Whether some parameters have no gradient in a step of this stage, which DDP must be told."""
+        classifier = self.student.classifier
+        has_idle_head = classifier.aux_head is not None and self.stage.method.aux_weight == 0
+        has_idle_projector = self.student.projector is not None and not _contrasts_features(self.stage)
+        return has_idle_head or has_idle_projector or getattr(classifier.backbone, "has_unused_parameters", False)
+
+    def loss(self, batch: Batch, epochs_done: float) -> Terms:
+        """``epochs_done``: epochs since the stage began, with fraction, for the ramp-up."""
+        inputs, targets = self.inputs(batch)
         self.student.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            outputs = self.student(inputs)
+            outputs, embeddings = self.network(inputs)
             teacher_logits = self._teacher_logits(inputs) if self.objective.needs_teacher else None
-        return self.objective(outputs.logits, outputs.aux_logits, teacher_logits, targets, epochs_done)
+        return self.objective(
+            logits=outputs.logits,
+            aux_logits=outputs.aux_logits,
+            teacher_logits=teacher_logits,
+            targets=targets,
+            epochs_done=epochs_done,
+            embeddings=embeddings,
+        )
 
-    def views(self, images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, SoftTargets]:
-        """Independently augmented views, a view after the other, all mixed alike (AR Algorithm 1)."""
-        augment, (height, width) = self.config.augment, images.shape[-2:]
-        mix = draw_mix(augment, len(images), height, width, generator)
-        views = []
-        for _ in range(self.config.method.views):
-            view = normalise(augment_view(images, augment, generator))
-            view = random_erasing(view, augment.erasing, generator)
-            views.append(view if mix is None else mix.images(view))
-        inputs = torch.cat(views).to(self.device, memory_format=torch.channels_last)
-        classes, masses = mix.labels(labels) if mix else (labels[:, None], torch.ones(len(labels), 1))
-        return inputs, SoftTargets(classes.to(self.device), masses.to(self.device), self.num_classes)
+    def inputs(self, batch: Batch) -> tuple[Tensor, SoftTargets]:
+        """What the network sees, float [views * batch, 3, height, width], and the targets of every view."""
+        generator = Generator().manual_seed(batch.seed)
+        views = normalise(batch.views.to(self.device, non_blocking=True))
+        inputs = finish_view(views, self.stage.augment, generator)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        if batch.mix is None:
+            classes, masses = labels[:, None], torch.ones(len(labels), 1, device=self.device)
+        else:
+            inputs = torch.cat([batch.mix.images(view) for view in inputs.split(len(labels))])
+            classes, masses = batch.mix.labels(labels)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs, SoftTargets(classes, masses, self.num_classes)
 
     @torch.no_grad()
     def _teacher_logits(self, inputs: Tensor) -> Tensor:
-        self.teacher.model.train(self.config.method.teacher_mode == "train")
+        self.teacher.model.train(self.stage.method.teacher_mode == "train")
         return self.teacher.model(inputs).logits
 
     def after_step(self, step: int) -> None:
-        """``step`` counts optimizer steps from 1."""
+        """``step`` counts the optimizer steps of all stages from 1."""
         self.teacher.update(step)
+
+
+def _contrasts_features(stage: TrialConfig) -> bool:
+    return stage.method.beta > 0 and stage.method.contrast == "features"

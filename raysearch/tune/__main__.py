@@ -10,7 +10,7 @@ import typer
 from raysearch.cli import run
 from raysearch.config import display_path
 from raysearch.space import load_space
-from raysearch.tune.progress import print_summary
+from raysearch.tune.progress import print_ablation_summary, print_summary
 
 
 def command(
@@ -41,6 +41,8 @@ def command(
 ) -> None:
     """Search a space: every trial is a full training whose held-out predictions can join the ensemble.
 
+    A space with a section `ablation` is no search: each of its rows is trained as it is, with each of its seeds.
+
     Ctrl-C or the time limit stops running trials after their batch; nothing that was trained is lost.
     """
     options = {
@@ -57,7 +59,8 @@ def command(
     from raysearch.tune.search import search
 
     paths = search(loaded, out, where=display_path(space), resume=resume, address=address)
-    print_summary(paths, loaded.search.trials, sys.argv[1:])
+    summarise = print_ablation_summary if loaded.ablation else print_summary
+    summarise(paths, loaded.search.trials, sys.argv[1:])
 
 
 def main() -> None:

@@ -1,50 +1,79 @@
 """What is refused before a search writes or trains anything."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from raysearch.config import DataConfig
+import optuna
+
+from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
-from raysearch.errors import DataError, UserError
-from raysearch.models import check_backbone
+from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
+from raysearch.train import check_fit, open_training_data, train_split
+
+DRAWS = 20
+"""Draws of an example in which values that do not go together are passed over."""
 
 
-def check_data(config: DataConfig, image_sizes: Sequence[int]) -> tuple[Dataset, dict[str, int | None]]:
-    """The search's data, decoded into the cache at every size; images a split, the test split's too.
+def example_trials(space: Space) -> list[TrialConfig]:
+    """A trial of every backbone at every image size that the space has, and all of `search.first`."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    pairs = itertools.product(space.values("backbone"), space.values("image_size"))
+    wanted = [*space.search.first, *({"backbone": backbone, "image_size": size} for backbone, size in pairs)]
+    return [example for fixed in wanted if (example := _example(space, study, fixed))]
+
+
+def _example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> TrialConfig | None:
+    for _ in range(DRAWS):
+        try:
+            return space.trial.suggest(study.ask(), fixed)
+        except SpaceError:
+            continue
+    return None  # its trials will end as FAIL, each with the reason
+
+
+def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, dict[str, int | None]]:
+    """The search's data, decoded into the cache as every example wants it; images a split, the test split's too.
 
     Raises `DataError` with all faults of train and held_out. Faults of test are printed only, and its count is None:
     no decision of a search reads it.
     """
-    dataset, *_ = [open_dataset(config, size) for size in image_sizes]
+    datasets = []
+    for example in examples:
+        datasets.append(open_training_data(TrainingConfig(data=space.data, trial=example)))
+        for stage in example.schedule:
+            train_split(space.data, datasets[-1], stage)
+    dataset = datasets[0]
     counts: dict[str, int | None] = {name: len(split.labels) for name, split in dataset.splits.items()}
-    if "test" in available_splits(config):
+    if "test" in available_splits(space.data):
         try:
-            counts |= open_dataset(config, image_sizes[0], (*dataset.splits, "test")).counts
+            counts["test"] = open_dataset(
+                space.data, dataset.image_size, ("train", "held_out", "test"), whole_train=dataset.whole_train
+            ).counts["test"]
         except DataError as error:
             counts["test"] = None
             print(f"note: the test split has faults, the search goes on without it: {error.faults[0]}", flush=True)
     return dataset, counts
 
 
-def check_trials(space: Space, dataset: Dataset, where: str) -> None:
-    """Refuse batches larger than the train split, and backbones that do not build or cannot take the image size.
+def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset, where: str) -> None:
+    """Refuse steps larger than the train split, and backbones that do not build or cannot take the image size.
 
     ``where`` is the space file's name, for the messages; all faults are raised at once as a `UserError`.
     """
     images = len(dataset.splits["train"].labels)
+    large = [example for example in examples if example.stages or example.accumulation > 1]
+    steps = [stage.batch_size * stage.accumulation for example in large for stage in example.schedule]
     faults = [
-        f"trial.batch_size: got {size}, but the train split has {images} images"
-        for size in space.values("batch_size")
-        if size > images
+        f"trial.batch_size: a step takes {size} images, but the train split has {images}"
+        for size in dict.fromkeys([*space.values("batch_size"), *steps])
+        if size * space.resources.workers > images
     ]
-    has_aux_head = any(weight > 0 for weight in space.values("method.aux_weight"))
-    rates = space.values("drop_path_rate")
-    options = {"drop_path_rate": rates[0]} if len(rates) == 1 else {}  # else it may belong to some backbones only
-    for backbone, size in itertools.product(space.values("backbone"), space.values("image_size")):
+    for example in examples:
         try:
-            check_backbone(backbone, len(dataset.classes), size, has_aux_head=has_aux_head, **options)
+            check_fit(example, len(dataset.classes))
         except UserError as error:
             faults += error.faults
     if faults:
-        raise UserError(f"{where}: {fault}" for fault in faults)
+        raise UserError(f"{where}: {fault}" for fault in dict.fromkeys(faults))

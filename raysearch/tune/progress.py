@@ -32,7 +32,7 @@ class Lines:
         trial = config.trial
         self._told[number] = time.monotonic()
         goes_on = f", goes on after epoch {epochs_done}" if epochs_done else ""
-        self._say(f"trial {number:>3} started   {trial.backbone}, {trial.epochs} epochs{goes_on}")
+        self._say(f"trial {number:>3} started   {trial.backbone}, {trial.total_epochs} epochs{goes_on}")
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         if time.monotonic() - self._told.get(number, 0) < EVERY_S:
@@ -62,18 +62,34 @@ class Lines:
 
 def print_summary(paths: StudyPaths, trials: int, words: Sequence[str]) -> None:
     """The best trials and the next command. ``words``: the search's own command line."""
-    results = [result for _, folder in paths.trials() if (result := read_result(folder))]
+    results = _results(paths)
     ended = [result for result in results if result["value"] is not None and result["state"] != "FAIL"]
     if ended:
         Console().print(_best_trials(ended))
     cut_off = sum(result["state"] == "PRUNED" and result["reason"] != BY_SCHEDULER for result in ended)
-    again = f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
     if len(ended) < trials:
-        print(f"\n{len(ended)} of {trials} trials ended. Go on: {again}")
+        print(f"\n{len(ended)} of {trials} trials ended. Go on: {_again(words)}")
     elif cut_off:
-        print(f"\n{cut_off} of the {trials} trials were cut off. As many more: {again} --trials {trials + cut_off}")
+        more = f"{_again(words)} --trials {trials + cut_off}"
+        print(f"\n{cut_off} of the {trials} trials were cut off. As many more: {more}")
     if ended:
         print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
+
+
+def print_ablation_summary(paths: StudyPaths, trainings: int, words: Sequence[str]) -> None:
+    """How much of an ablation is done, and the next command. Its figures are the report's."""
+    complete = sum(result["state"] == "COMPLETE" for result in _results(paths))
+    if complete < trainings:
+        print(f"\n{complete} of {trainings} trainings are complete. Go on: {_again(words)}")
+    print(f"\nNext: python -m raysearch.report {shlex.quote(str(paths.root))}")
+
+
+def _results(paths: StudyPaths) -> list[dict[str, Any]]:
+    return [result for _, folder in paths.trials() if (result := read_result(folder))]
+
+
+def _again(words: Sequence[str]) -> str:
+    return f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
 
 
 def _best_trials(ended: Sequence[Mapping[str, Any]]) -> Table:

@@ -67,14 +67,14 @@ def _train(paths: TrialPaths, number: int, stop: Path, threads: int) -> None:
     # Imported here so that a driver needs no torch to describe its trials.
     import torch
 
-    from raysearch.data import open_dataset
-    from raysearch.train import train
+    from raysearch.train import open_training_data, train
     from raysearch.train.result import read_metrics
 
     torch.set_num_threads(threads)
     training = TrainingConfig.model_validate(read_yaml(paths.config))
-    dataset = open_dataset(training.data, training.trial.image_size)
-    reporter = TuneReporter(training.objective, training.trial.epochs, stop)
-    train(training, dataset, paths, reporter, number)
+    reporter = TuneReporter(training.objective, training.trial.total_epochs, stop)
+    # A GPU is kept busy by the other CPUs of its trial; on CPUs the training itself wants them.
+    loader_workers = threads - 1 if torch.cuda.is_available() else 0
+    train(training, open_training_data(training), paths, reporter, number, loader_workers)
     if not reporter.has_reported:  # resumed after its last epoch: Tune must hear of the end once more
         reporter.report(read_metrics(paths)[-1])

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from raysearch.models import Inference
 from raysearch.train.figures import accuracy, best_look, log_loss, smoothed
+from raysearch.train.heldout import best_fusion, figures
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.9, 0.1, 0.0]], np.float32)
 LABELS = np.array([0, 2, 2, 2])
@@ -33,3 +35,39 @@ def test_smoothed_is_the_trailing_mean_of_three():
 def test_the_best_look_is_the_latest_best_of_the_smoothed_curve(curve, objective, expected):
     index, value = best_look(curve, objective)
     assert (index, value) == (expected[0], pytest.approx(expected[1]))
+
+
+def inference(final: list[float], aux: list[float] | None) -> Inference:
+    """Of two classes, by the first one's probability."""
+    probs = [None if p is None else np.array([[x, 1 - x] for x in p], np.float32) for p in (final, aux)]
+    return Inference(probs[0], probs[1], np.zeros((len(final), 1), np.float32))
+
+
+@pytest.mark.parametrize(("configured", "nearest"), [(0.3, 0.3), (0.0, 0.25), (0.28, 0.3), (1.0, 0.45), (0.275, 0.25)])
+def test_of_equally_good_fusion_weights_the_nearest_to_the_configured_one_is_reported(configured, nearest):
+    # Right are the second from w = 0 to 0.45, the third from 0.25 on: both are from 0.25 to 0.45.
+    found = best_fusion(inference([0.1, 0.31, 0.45], [0.2, 0.7, 0.67]), np.array([0, 1, 0]), configured)
+    assert found == {"best_weight": nearest, "best_accuracy": pytest.approx(2 / 3)}
+
+
+def test_the_best_fusion_weight_may_be_either_end():
+    labels = np.array([0, 1])
+    right, wrong = [0.9, 0.1], [0.05, 0.95]
+    assert best_fusion(inference(right, wrong), labels, 1.0)["best_weight"] == 0.45
+    assert best_fusion(inference([0.4, 0.2], [0.55, 0.45]), labels, 0.0) == {"best_weight": 0.7, "best_accuracy": 1.0}
+    assert best_fusion(inference([0.0, 1.0], [0.6, 0.4]), labels, 0.0) == {"best_weight": 0.85, "best_accuracy": 1.0}
+
+
+@pytest.mark.parametrize(("is_tencrop", "suffix"), [(False, ""), (True, "-tencrop")])
+def test_figures_of_fused_views_tell_the_best_weight_too(is_tencrop, suffix):
+    inferences = {"student": inference([0.6, 0.6], [0.9, 0.2]), "teacher": inference([0.75, 0.5], None)}
+    found = figures(inferences, np.array([0, 1]), 0.25, is_tencrop=is_tencrop)
+    assert list(found) == [f"{view}{suffix}" for view in ("student-final", "student-fused", "teacher-final")]
+    assert found[f"teacher-final{suffix}"] == {
+        "accuracy": 0.5,
+        "log_loss": pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2),
+    }
+    fused = found[f"student-fused{suffix}"]
+    # 0.75 * 0.6 + 0.25 * 0.9 = 0.675; 1 - (0.75 * 0.6 + 0.25 * 0.2) = 0.5; the second is right beyond w = 0.25.
+    assert fused["log_loss"] == pytest.approx(-(np.log(0.675) + np.log(0.5)) / 2, rel=1e-5)
+    assert (fused["best_weight"], fused["best_accuracy"]) == (0.3, 1.0)

@@ -55,6 +55,37 @@ def test_neither_network_gets_a_graph_and_the_student_stays_trainable():
     assert module.weight.requires_grad
 
 
+@pytest.mark.parametrize("convert", ["dtype", "memory_format", "device"])
+def test_it_still_follows_after_both_networks_are_moved(convert):
+    """Moving replaces a module's buffers, and its parameters' storage."""
+    module = nn.Sequential(nn.Conv2d(2, 2, 2, bias=False), nn.BatchNorm2d(2))
+    average = MovingAverage(module, 0.5)
+    where = {"dtype": torch.float64, "memory_format": torch.channels_last, "device": "meta"}[convert]
+    for network in (module, average.model):
+        network.to(**{convert: where})
+    if convert == "device":
+        module.to_empty(device="cpu"), average.model.to_empty(device="cpu")
+        step(average.model, 0)
+    before = {name: tensor.clone() for name, tensor in average.model.state_dict().items()}
+    step(module, 4)
+    average.update(9)
+    for name, tensor in average.model.state_dict().items():
+        expected = torch.full_like(tensor, 4) if name.endswith("num_batches_tracked") else before[name] / 2 + 2
+        torch.testing.assert_close(tensor, expected)
+
+
+def test_a_weight_that_two_modules_share_is_averaged_once():
+    first, second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+    second.weight = first.weight
+    module = nn.Sequential(first, second)
+    average = MovingAverage(module, 0.75)
+    step(average.model, 0)
+    step(module, 4)
+    average.update(9)
+    assert average.model[0].weight is average.model[1].weight
+    torch.testing.assert_close(average.model[0].weight, torch.ones(2, 2), check_stride=False)
+
+
 def test_it_still_follows_after_a_checkpoint_is_loaded_into_both():
     module = student()
     average = MovingAverage(module, 0.5)

@@ -1,11 +1,15 @@
 import pytest
 import torch
 
-from raysearch.config import OptimizerConfig
+from raysearch.config import OptimizerConfig, TrialConfig
 from raysearch.models import build_classifier
-from raysearch.train.optimizer import build_optimizer, learning_rate
+from raysearch.train.optimizer import Schedule, build_optimizer
 
 CONFIG = OptimizerConfig(lr=0.1, warmup_epochs=2, warmup_lr=0.001)
+
+
+def schedule(steps_per_epoch, epochs, optimizer=CONFIG, **trial):
+    return Schedule(TrialConfig(epochs=epochs, optimizer=optimizer, **trial), steps_per_epoch)
 
 
 @pytest.mark.parametrize(
@@ -21,24 +25,32 @@ CONFIG = OptimizerConfig(lr=0.1, warmup_epochs=2, warmup_lr=0.001)
     ],
 )
 def test_the_rate_is_linear_then_a_cosine(step, expected):
-    assert learning_rate(CONFIG, step, steps_per_epoch=10, epochs=10) == pytest.approx(expected, rel=1e-4, abs=1e-12)
+    assert schedule(10, 10).rate(step) == pytest.approx(expected, rel=1e-4, abs=1e-12)
 
 
 def test_a_warm_up_takes_at_most_half_the_run():
-    rates = [learning_rate(CONFIG, step, steps_per_epoch=10, epochs=2) for step in range(20)]
+    rates = [schedule(10, 2).rate(step) for step in range(20)]
     assert rates.index(max(rates)) == 10
     assert max(rates) == pytest.approx(0.1)
 
 
 def test_without_warm_up_the_first_step_has_the_whole_rate():
-    assert learning_rate(CONFIG.model_copy(update={"warmup_epochs": 0}), 0, 10, 10) == pytest.approx(0.1)
+    assert schedule(10, 10, CONFIG.model_copy(update={"warmup_epochs": 0})).rate(0) == pytest.approx(0.1)
 
 
 def test_a_run_of_one_step_has_a_rate():
-    assert learning_rate(CONFIG, 0, steps_per_epoch=1, epochs=1) > 0
+    assert schedule(1, 1).rate(0) > 0
 
 
-@pytest.mark.parametrize("name", ["rmsproptf", "sgd", "adamw"])
+def test_the_linear_scaling_rule_takes_all_images_of_a_step():
+    config = OptimizerConfig(lr=0.1, lr_batch=256, warmup_epochs=1, warmup_lr=0)
+    trial = TrialConfig(epochs=4, batch_size=64, accumulation=2, optimizer=config)
+    found = Schedule(trial, steps_per_epoch=10, workers=3)
+    assert found.rate(10) == pytest.approx(0.1 * 64 * 2 * 3 / 256)
+    assert found.rate(0) == 0
+
+
+@pytest.mark.parametrize("name", ["rmsproptf", "sgd", "adam", "adamw"])
 def test_biases_and_normalisation_have_no_weight_decay(name):
     model = build_classifier("wrn_10_1", 5, 16, has_aux_head=True)
     optimizer = build_optimizer(model, OptimizerConfig(name=name, weight_decay=0.01))
@@ -48,7 +60,9 @@ def test_biases_and_normalisation_have_no_weight_decay(name):
     assert not decay
 
 
-@pytest.mark.parametrize(("name", "kind"), [("rmsproptf", "RMSpropTF"), ("sgd", "SGD"), ("adamw", "AdamW")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("rmsproptf", "RMSpropTF"), ("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")]
+)
 def test_each_name_is_its_optimizer_with_the_papers_settings(name, kind):
     optimizer = build_optimizer(torch.nn.Linear(2, 2), OptimizerConfig(name=name, lr=0.2, momentum=0.8))
     group = optimizer.param_groups[0]

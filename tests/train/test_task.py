@@ -3,6 +3,8 @@ import torch
 
 from raysearch.config import AugmentConfig, MethodConfig, OptimizerConfig, TrialConfig
 from raysearch.models import normalise
+from raysearch.train.batches import draw_batch
+from raysearch.train.distributed import World
 from raysearch.train.optimizer import build_optimizer
 from raysearch.train.task import Task
 
@@ -28,18 +30,30 @@ def build(augment=None, method=None, **trial):
         augment=AugmentConfig(**(augment or {})),
         method=MethodConfig(**(method or {})),
     )
-    return Task(config.model_copy(update=trial), CLASSES, torch.device("cpu"))
+    return Task(config.model_copy(update=trial), CLASSES, World(0, 1, torch.device("cpu")))
+
+
+def batch_of(task, images=IMAGES, generator=None):
+    return draw_batch(images, LABELS, task.stage, generator or seeded())
+
+
+def inputs_of(task, images=IMAGES):
+    return task.inputs(batch_of(task, images))
+
+
+def loss_of(task, epochs_done=1.0, generator=None):
+    return task.loss(batch_of(task, generator=generator), epochs_done)
 
 
 def test_without_augmentation_each_view_is_the_normalised_batch_in_order():
-    inputs, targets = build(PLAIN).views(IMAGES, LABELS, seeded())
+    inputs, targets = inputs_of(build(PLAIN))
     torch.testing.assert_close(inputs, normalise(IMAGES).repeat(2, 1, 1, 1))
     torch.testing.assert_close(targets.dense(0.0), torch.eye(CLASSES)[LABELS])
 
 
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
 def test_both_views_are_mixed_alike(mixing):
-    inputs, _ = build(PLAIN | {"mixing": mixing}).views(IMAGES, LABELS, seeded())
+    inputs, _ = inputs_of(build(PLAIN | {"mixing": mixing}))
     assert torch.equal(inputs[:BATCH], inputs[BATCH:])
     assert not torch.equal(inputs[:BATCH], normalise(IMAGES))
 
@@ -47,7 +61,7 @@ def test_both_views_are_mixed_alike(mixing):
 def test_targets_are_those_of_the_pixels():
     """Cutmix of images that show nothing but their own class: the pixels' shares are the label's masses."""
     blank = (LABELS.to(torch.uint8) * 80).view(-1, 1, 1, 1).expand(BATCH, 3, 16, 16)
-    inputs, targets = build(PLAIN | {"mixing": "cutmix"}).views(blank, LABELS, seeded())
+    inputs, targets = inputs_of(build(PLAIN | {"mixing": "cutmix"}), blank)
     shades = normalise((torch.arange(CLASSES, dtype=torch.uint8) * 80).view(-1, 1, 1, 1).expand(-1, 3, 1, 1))
     shares = (inputs[:, None, 0] == shades[None, :, 0]).float().mean((2, 3))
     torch.testing.assert_close(shares, targets.dense(0.0).repeat(2, 1))
@@ -56,19 +70,19 @@ def test_targets_are_those_of_the_pixels():
 
 def test_views_are_augmented_independently_and_repeatably():
     task = build({"policy": "none", "mixing": "none"})
-    inputs, _ = task.views(IMAGES, LABELS, seeded())
+    inputs, _ = inputs_of(task)
     assert not torch.equal(inputs[:BATCH], inputs[BATCH:])
-    assert torch.equal(inputs, task.views(IMAGES, LABELS, seeded())[0])
+    assert torch.equal(inputs, inputs_of(task)[0])
 
 
 def test_one_view_is_one_batch():
-    inputs, _ = build(PLAIN, {"views": 1}).views(IMAGES, LABELS, seeded())
+    inputs, _ = inputs_of(build(PLAIN, {"views": 1, "beta": 0.0}))
     assert inputs.shape == (BATCH, 3, 16, 16)
 
 
 def test_gradient_reaches_all_of_the_student_and_nothing_of_the_teacher():
     task = build(PLAIN)
-    task.loss(IMAGES, LABELS, 1.0, seeded()).loss.backward()
+    loss_of(task).loss.backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in task.student.parameters())
     assert all(parameter.grad is None for parameter in task.teacher.model.parameters())
 
@@ -79,10 +93,10 @@ def test_consistency_alone_moves_the_student():
     with torch.no_grad():
         for parameter in task.teacher.model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=seeded()))
-    terms = task.loss(IMAGES, LABELS, 0.0, seeded())
+    terms = loss_of(task, 0.0)
     assert terms.parts["mt"] > 1e-3
     without = build(PLAIN, {"alpha": 0.0, "beta": 0.0, "aux_weight": 0.0, "gamma": 0.0})
-    without.loss(IMAGES, LABELS, 0.0, seeded()).loss.backward()
+    loss_of(without, 0.0).loss.backward()
     terms.loss.backward()
     pairs = zip(task.student.parameters(), without.student.parameters(), strict=True)
     assert all((with_mt.grad - plain.grad).abs().max() > 0 for with_mt, plain in pairs)
@@ -97,7 +111,7 @@ def test_a_ramp_up_takes_at_most_half_the_run():
 def test_the_teacher_uses_batch_statistics_only_in_train_mode(mode):
     task = build(PLAIN, {"teacher_mode": mode})
     before = task.teacher.model.backbone.norm.running_mean.clone()
-    task.loss(IMAGES, LABELS, 0.0, seeded())
+    loss_of(task, 0.0)
     assert torch.equal(before, task.teacher.model.backbone.norm.running_mean) == (mode == "eval")
 
 
@@ -106,7 +120,7 @@ def test_bfloat16_gives_nearly_the_loss_of_float32():
     for precision in ("float32", "bfloat16"):
         task = build(PLAIN, precision=precision)
         assert task.precision == precision
-        losses.append(task.loss(IMAGES, LABELS, 1.0, seeded()).loss)
+        losses.append(loss_of(task).loss)
     assert losses[1].isfinite()
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=0.05)
 
@@ -120,7 +134,7 @@ def test_five_steps_of_the_whole_method_leave_the_golden_trace():
     optimizer = build_optimizer(task.student, OptimizerConfig(name="sgd", lr=0.01))
     generator, losses = seeded(), []
     for step in range(5):
-        terms = task.loss(IMAGES, LABELS, 1 + step, generator)
+        terms = loss_of(task, 1 + step, generator)
         optimizer.zero_grad()
         terms.loss.backward()
         optimizer.step()

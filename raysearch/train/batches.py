@@ -1,0 +1,105 @@
+"""Batches of augmented views. Every batch's randomness comes from (seed, stage, epoch, batch, rank) alone.
+
+So it is the same whoever makes it and in whatever order: the training itself, any number of loader workers, or a
+training that goes on after a stop.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from raysearch.augment import Mix, augment_view, draw_mix
+from raysearch.config import TrialConfig
+from raysearch.data import Split
+from raysearch.train.distributed import World
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``views`` uint8 [views * batch, 3, height, width], a view after the other; ``labels`` int64 [batch].
+
+    ``mix``: how every view is to be mixed; ``seed``: of what is drawn where the images are (erasing, cutout).
+    """
+
+    views: Tensor
+    labels: Tensor
+    mix: Mix | None
+    seed: int
+
+    def pin_memory(self) -> "Batch":
+        """The same in page-locked memory, from which copies to a GPU need not be waited for."""
+        return replace(self, views=self.views.pin_memory(), labels=self.labels.pin_memory())
+
+
+def draw_batch(
+    images: "Tensor | list[np.ndarray]",
+    labels: Tensor,
+    stage: TrialConfig,
+    generator: Generator,
+    is_stubborn: Tensor | None = None,
+) -> Batch:
+    """Independent views of every image and one mixing for all of them (AR Algorithm 1).
+
+    ``images``: uint8 [batch, 3, size, size], or for `crop: resized` arrays [height, width, 3] of any size;
+    ``is_stubborn``: bool [batch].
+    """
+    size = stage.image_size
+    mix = draw_mix(stage.augment, len(labels), size, size, generator)
+    views = [augment_view(images, stage.augment, size, generator, is_stubborn) for _ in range(stage.method.views)]
+    return Batch(torch.cat(views), labels, mix, _seed_from(generator))
+
+
+class Batches(Dataset):
+    """This process's share of one stage's batches, by (epoch, number in the epoch)."""
+
+    def __init__(self, split: Split, stage: TrialConfig, stage_number: int, world: World) -> None:
+        self.images, self.stage, self.stage_number, self.world = split.images, stage, stage_number, world
+        self.labels = torch.from_numpy(np.array(split.labels))
+        self.is_stubborn: Tensor | None = None
+        """bool [classes]; set between epochs"""
+
+    def __len__(self) -> int:
+        """Batches an epoch: whole optimizer steps only, so that the last incomplete one is left out."""
+        stage = self.stage
+        in_a_step = stage.batch_size * self.world.size * stage.accumulation
+        return len(self.labels) // in_a_step * stage.accumulation
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, number = key
+        order = torch.randperm(len(self.labels), generator=self._generator(epoch))
+        start = (number * self.world.size + self.world.rank) * self.stage.batch_size
+        chosen = order[start : start + self.stage.batch_size]
+        images, labels = self.images[chosen.numpy()], self.labels[chosen]
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        is_stubborn = None if self.is_stubborn is None else self.is_stubborn[labels]
+        generator = self._generator(epoch, number + 1, self.world.rank)
+        return draw_batch(images, labels, self.stage, generator, is_stubborn)
+
+    def of_epoch(self, epoch: int, workers: int = 0) -> Iterator[Batch]:
+        """All batches of ``epoch``, made ahead by so many processes, or in this one."""
+        keys = [(epoch, number) for number in range(len(self))]
+        if workers == 0:
+            return (self[key] for key in keys)
+        is_pinned = self.world.device.type == "cuda"
+        own = Generator()  # else the loader would draw from the global one, which is dropout's
+        loader = DataLoader(
+            self, batch_size=None, sampler=keys, num_workers=workers, pin_memory=is_pinned, generator=own
+        )
+        return iter(loader)
+
+    def _generator(self, *parts: int) -> Generator:
+        return Generator().manual_seed(seed_of(self.stage.seed, self.stage_number, *parts))
+
+
+def seed_of(*parts: int) -> int:
+    """A seed that differs wherever any of ``parts`` does."""
+    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _seed_from(generator: Generator) -> int:
+    return int(torch.randint(2**62, (), generator=generator))

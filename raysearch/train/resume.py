@@ -1,0 +1,35 @@
+"""The checkpoint that a training goes on from, after its newest whole epoch.
+
+No random state is in it: every epoch's is drawn from the seed and the epoch's number.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from raysearch.io import replacing
+from raysearch.train.task import Task
+
+
+def save(path: Path, task: Task, optimizer: Optimizer, is_stubborn: Tensor | None, epochs_done: int) -> None:
+    """Write aside, then replace: a kill leaves the last checkpoint."""
+    state = {
+        "student": task.student.state_dict(),
+        "teacher": task.teacher.model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "is_stubborn": is_stubborn,
+        "epochs_done": epochs_done,
+    }
+    with replacing(path) as aside:
+        torch.save(state, aside)
+
+
+def restore(path: Path, task: Task) -> tuple[int, dict[str, Any], Tensor | None]:
+    """Give ``task`` its weights back; returns the epochs done, the optimizer's state and the stubborn classes."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    task.student.load_state_dict(state["student"])
+    task.teacher.model.load_state_dict(state["teacher"])
+    return state["epochs_done"], state["optimizer"], state["is_stubborn"]

@@ -1,0 +1,103 @@
+"""One stage of a training: its batches, its optimizer and its schedule. Most trainings have one."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from raysearch.augment import stubborn_classes
+from raysearch.config import DataConfig, TrainingConfig, TrialConfig
+from raysearch.data import Dataset, Split, open_dataset
+from raysearch.errors import PredictionsError
+from raysearch.predictions import read_predictions
+from raysearch.train.batches import Batch, Batches
+from raysearch.train.distributed import World
+from raysearch.train.figures import recalls
+from raysearch.train.optimizer import Schedule, build_optimizer
+from raysearch.train.task import Student, Task
+
+
+class Stage:
+    """Epochs and steps are counted over all stages; this one's come after ``epochs_before`` and ``steps_before``."""
+
+    optimizer: Optimizer
+
+    def __init__(
+        self, config: TrialConfig, number: int, split: Split, world: World, epochs_before: int, steps_before: int
+    ) -> None:
+        self.config, self.epochs_before, self.steps_before = config, epochs_before, steps_before
+        self.batches = Batches(split, config, number, world)
+        self.steps_per_epoch = len(self.batches) // config.accumulation
+        self.schedule = Schedule(config, self.steps_per_epoch, world.size)
+        self.last_epoch = epochs_before + (config.epochs or 0)
+        self.last_step = steps_before + self.schedule.steps
+
+    def build_optimizer(self, student: Student) -> None:
+        """A new optimizer: a stage starts from the last one's weights, not from its momentum."""
+        self.optimizer = build_optimizer(student, self.config.optimizer)
+
+    def step(self, task: Task, batch: Batch, epoch: int, number: int) -> dict[str, Tensor]:
+        """One batch, the ``number``-th of its epoch from 0; the last of each `accumulation` moves the weights."""
+        accumulation = self.config.accumulation
+        in_stage = (epoch - self.epochs_before - 1) * self.steps_per_epoch + number // accumulation
+        is_last = (number + 1) % accumulation == 0
+        # Gradients of several processes are only exchanged for the batch that ends a step.
+        waits = nullcontext() if is_last or not hasattr(task.network, "no_sync") else task.network.no_sync()
+        with waits:
+            terms = task.loss(batch, in_stage / self.steps_per_epoch)
+            (terms.loss / accumulation if accumulation > 1 else terms.loss).backward()
+        if is_last:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.schedule.rate(in_stage)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            task.after_step(self.steps_before + in_stage + 1)
+        return terms.parts
+
+
+def open_training_data(config: TrainingConfig) -> Dataset:
+    """Train and held-out split as the training of ``config`` wants them; a `DataError` has all faults."""
+    is_whole = any(stage.augment.crop == "resized" for stage in config.trial.schedule)
+    return open_dataset(config.data, config.trial.inference_size, whole_train=is_whole)
+
+
+def train_split(config: DataConfig, dataset: Dataset, stage: TrialConfig) -> Split:
+    """The images that ``stage`` learns from: whole ones for `crop: resized`, else squares of its size."""
+    is_whole = stage.augment.crop == "resized"
+    if is_whole == dataset.whole_train and (is_whole or stage.image_size == dataset.image_size):
+        return dataset.splits["train"]
+    return open_dataset(config, stage.image_size, whole_train=is_whole).splits["train"]
+
+
+def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
+    """bool [classes] from an earlier training's held-out predictions; None where no file was given."""
+    stubborn = trial.schedule[0].augment.stubborn
+    if stubborn.probability == 0 or stubborn.predictions is None:
+        return None
+    earlier = read_predictions(Path(stubborn.predictions))
+    if earlier.classes != dataset.classes:
+        raise PredictionsError(
+            f"{stubborn.predictions}: trial.augment.stubborn.predictions must be of this data's {len(dataset.classes)} "
+            f"classes, got {len(earlier.classes)} others"
+        )
+    return torch.from_numpy(stubborn_classes(recalls(earlier.probs, np.asarray(earlier.labels)), stubborn))
+
+
+def notes_of(trial: TrialConfig) -> list[str]:
+    """What is done otherwise than asked, for `result.json`."""
+    notes = []
+    for number, stage in enumerate(trial.schedule):
+        place, half = (f"trial.stages.{number}" if trial.stages else "trial"), (stage.epochs or 0) / 2
+        asked = {
+            "optimizer.warmup_epochs": stage.optimizer.warmup_epochs,
+            "method.rampup_epochs": stage.method.rampup_epochs,
+        }
+        notes += [
+            f"{place}.{name}: {epochs:g} is more than half the run; shortened to {half:g}"
+            for name, epochs in asked.items()
+            if epochs > half
+        ]
+    return notes

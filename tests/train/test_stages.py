@@ -1,0 +1,181 @@
+"""Trainings of several stages, gradient accumulation, stubborn classes, other sizes."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from raysearch.config import DataConfig, TrainingConfig, TrialConfig
+from raysearch.data import open_dataset
+from raysearch.errors import PredictionsError
+from raysearch.paths import TrialPaths
+from raysearch.predictions import read_predictions
+from raysearch.train import train
+from raysearch.train.loop import Diverged, Training
+
+STAGES = [
+    {"epochs": 2, "label_smoothing": 0.0, "method": {"views": 1, "beta": 0.0, "gamma": 0.0, "aux_weight": 0.0}},
+    {"epochs": 1, "image_size": 24, "augment": {"mixing": "ricap"}, "optimizer": {"lr": 0.01, "warmup_epochs": 0}},
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return TrialPaths(tmp_path / "trial")
+
+
+@pytest.fixture
+def staged(config):
+    base = config().model_dump()
+    trial = {**base["trial"], "epochs": None, "stages": STAGES}
+    return TrainingConfig.model_validate({**base, "trial": trial})
+
+
+@pytest.fixture(scope="session")
+def digits24(session_cache):
+    return open_dataset(DataConfig(source="digits", train_per_class=4, held_out_per_class=4), 24)
+
+
+def test_each_stage_trains_by_its_own_values(staged, digits24, folder, host, metrics_of):
+    assert train(staged, digits24, folder, host())
+    lines = metrics_of(folder)
+    assert [set(line["train"]) for line in lines] == [
+        {"loss", "ce", "rce"},
+        {"loss", "ce", "rce"},
+        {"loss", "ce", "rce", "cr", "mt", "aux_ce", "aux_rce"},
+    ]
+    # Two stages, two schedules: cosine from the first's 0.05 and from the second's 0.01.
+    assert lines[0]["lr"] > 0.02
+    assert 0 < lines[2]["lr"] < 0.01
+
+
+def test_every_look_of_a_staged_training_is_at_the_last_size(staged, digits24, folder, host):
+    training = Training(staged, digits24, folder, host(), 0)
+    assert [stage.batches.images.shape[1] for stage in training.stages] == [16, 24]
+    assert training.dataset.splits["held_out"].images.shape[1] == 24 == staged.trial.inference_size
+
+
+def test_a_stage_starts_from_the_last_ones_student_and_teacher(staged, digits24, folder, host):
+    training = Training(staged, digits24, folder, host(dies_after=2), 0)
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    weights = {role: {k: v.clone() for k, v in m.state_dict().items()} for role, m in training.roles.items()}
+    resumed = Training(staged, digits24, folder, host(), 0)
+    resumed._start()
+    for role, classifier in resumed.roles.items():
+        for name, tensor in classifier.state_dict().items():
+            assert torch.equal(tensor, weights[role][name])
+    assert resumed.stages[1].steps_before == 4
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_staged_training_that_was_stopped_goes_on_to_the_same_numbers(
+    looks, staged, digits24, folder, tmp_path, host, metrics_of
+):
+    whole = TrialPaths(tmp_path / "whole")
+    train(staged, digits24, whole, host())
+    with pytest.raises(KeyboardInterrupt):
+        train(staged, digits24, folder, host(dies_after=looks))
+    assert train(staged, digits24, folder, host())
+    assert metrics_of(folder) == metrics_of(whole)
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(config, digits, tmp_path, host):
+    """Without batch statistics and randomness, two halves' gradients are the whole batch's."""
+    plain = {
+        "backbone": "vit_tiny_patch16_224",
+        "epochs": 1,
+        "dropout": 0.0,
+        "method": {"views": 1, "beta": 0.0, "gamma": 0.0, "aux_weight": 0.0},
+        "augment": {"crop": "none", "hflip": 0.0, "erasing": 0.0, "mixing": "none"},
+    }
+    weights = []
+    for name, batch_size, accumulation in (("whole", 40, 1), ("halves", 20, 2)):
+        paths = TrialPaths(tmp_path / name)
+        train(config(**plain, batch_size=batch_size, accumulation=accumulation), digits, paths, host())
+        weights.append(load_file(paths.weights("student")))
+    for key, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][key], rtol=1e-4, atol=1e-5)
+
+
+def test_stubborn_classes_are_those_of_the_lowest_recall_of_the_newest_look(config, digits, folder, host):
+    stubborn = {"probability": 1.0, "share": 0.2, "update_every": 2}
+    training = Training(config(augment={"stubborn": stubborn}), digits, folder, host(), 0)
+    assert training.is_stubborn is None
+    training.run()
+    labels = digits.splits["held_out"].labels
+    flags = training.is_stubborn.numpy()
+    assert flags.sum() == 2
+    # Epoch 2's look decided; epoch 3 trained with it.
+    assert torch.equal(training.stages[0].batches.is_stubborn, training.is_stubborn)
+    assert flags.shape == (len(np.unique(labels)),)
+
+
+def test_an_earlier_trainings_predictions_name_the_stubborn_classes(finished, config, digits, folder, host):
+    _, earlier, _ = finished
+    path = earlier.predictions("student-final")
+    stubborn = {"probability": 0.5, "predictions": str(path), "update_every": 100}
+    training = Training(config(epochs=1, augment={"stubborn": stubborn}), digits, folder, host(), 0)
+    stored = read_predictions(path)
+    found = stored.probs.argmax(1) == stored.labels
+    recall = np.array([found[stored.labels == c].mean() for c in range(10)])
+    assert recall[training.is_stubborn.numpy()].max() <= recall[~training.is_stubborn.numpy()].min()
+    assert training.is_stubborn.sum() == 2
+
+
+def test_predictions_of_other_classes_cannot_name_stubborn_ones(finished, config, digits, folder, host):
+    _, earlier, _ = finished
+    stubborn = {"probability": 0.5, "predictions": str(earlier.predictions("student-final"))}
+    other = type(digits)(**{**digits.__dict__, "classes": ("a", "b")})
+    with pytest.raises(PredictionsError, match="2 classes"):
+        Training(config(augment={"stubborn": stubborn}), other, folder, host(), 0)
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_ran_before(config, digits, tmp_path, host, metrics_of):
+    first, second = TrialPaths(tmp_path / "first"), TrialPaths(tmp_path / "second")
+    train(config(epochs=1), digits, first, host())
+    torch.manual_seed(999)
+    torch.rand(17)
+    np.random.seed(3)
+    train(config(epochs=1), digits, second, host())
+    assert metrics_of(first) == metrics_of(second)
+
+
+def test_loader_workers_change_no_number(config, digits, tmp_path, host, metrics_of):
+    first, second = TrialPaths(tmp_path / "first"), TrialPaths(tmp_path / "second")
+    train(config(epochs=1), digits, first, host())
+    train(config(epochs=1), digits, second, host(), loader_workers=2)
+    assert metrics_of(first) == metrics_of(second)
+
+
+def test_features_are_contrasted_through_a_projector_that_is_trained_and_not_kept(config, digits, folder, host):
+    training = Training(config(epochs=1, method={"contrast": "features"}), digits, folder, host(), 0)
+    before = [p.detach().clone() for p in training.task.student.projector.parameters()]
+    training.run()
+    after = list(training.task.student.projector.parameters())
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not any("projector" in name for name in load_file(folder.weights("student")))
+
+
+def test_a_stage_list_is_one_training_in_total():
+    trial = TrialConfig(stages=STAGES)
+    assert (trial.total_epochs, trial.inference_size, trial.has_aux_head) == (3, 24, True)
+    assert [stage.epochs for stage in trial.schedule] == [2, 1]
+    assert trial.schedule[0].method.alpha == trial.method.alpha
+
+
+def test_gradients_that_overflow_end_the_training_with_the_reason(config, digits, folder, host):
+    training = Training(config(), digits, folder, host(), 0)
+    stem = training.task.student.classifier.backbone.conv_stem.weight
+    stem.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(Diverged, match="not finite in epoch 1"):
+        training.run()
+
+
+def test_gradients_that_overflow_in_the_very_last_step_are_found_by_the_look(config, digits, folder, host):
+    training = Training(config(epochs=1), digits, folder, host(), 0)
+    steps = iter([1.0, float("inf")])
+    stem = training.task.student.classifier.backbone.conv_stem.weight
+    stem.register_hook(lambda gradient: gradient * next(steps))
+    with pytest.raises(Diverged, match="held-out probabilities are not finite in epoch 1"):
+        training.run()

@@ -4,13 +4,42 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from raysearch.errors import StudyError
 
-View = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
+View = Literal[
+    "student-final",
+    "student-fused",
+    "teacher-final",
+    "teacher-fused",
+    "student-final-tencrop",
+    "student-fused-tencrop",
+    "teacher-final-tencrop",
+    "teacher-fused-tencrop",
+]
 """Weights and inference of one training that can be an ensemble's member."""
 VIEWS: tuple[View, ...] = get_args(View)
+
+
+class ViewParts(NamedTuple):
+    """What a view's name says; `str` gives the name."""
+
+    role: str
+    """`student` or `teacher`: whose weights."""
+    is_fused: bool = False
+    """Whether the auxiliary head has a share in the probabilities."""
+    is_tencrop: bool = False
+    """Whether they are the mean over ten crops of a larger square, and not of the whole square."""
+
+    def __str__(self) -> str:
+        return f"{self.role}-{'fused' if self.is_fused else 'final'}{'-tencrop' if self.is_tencrop else ''}"
+
+
+def view_parts(view: str) -> ViewParts:
+    """The parts of one of `VIEWS`."""
+    role, head, *crops = view.split("-")
+    return ViewParts(role, head == "fused", crops == ["tencrop"])
 
 
 @dataclass(frozen=True)

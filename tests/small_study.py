@@ -22,18 +22,18 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from raysearch.config import TrainingConfig
-from raysearch.data import Dataset, open_dataset
+from raysearch.data import Dataset
 from raysearch.ensemble import Member, Recipe, build_ensemble, write_ensemble
 from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predictions import read_predictions
-from raysearch.train import train, write_result
+from raysearch.train import open_training_data, train, write_result
 
 DATA = {"source": "digits", "train_per_class": 6, "held_out_per_class": 4, "seed": 3}
 TRIALS = (
     {"backbone": "wrn_10_1", "image_size": 16, "seed": 0},
-    {"backbone": "resnet10t", "image_size": 32, "method": {"aux_weight": 0.0, "views": 1}},
+    {"backbone": "resnet10t", "image_size": 32, "method": {"aux_weight": 0.0, "beta": 0.0, "views": 1}},
     {"backbone": "resnet10_small", "image_size": 32, "seed": 1},
 )
 MIXED = (
@@ -57,19 +57,19 @@ class _Silent:
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
     """Three trainings of an epoch, and the ensembles `greedy` (selected) and `mixed` (`MIXED`)."""
-    return _study(tmp_path_factory.getbasetemp() / "small")
+    return _small_study(tmp_path_factory.getbasetemp() / "small")
 
 
 @pytest.fixture(scope="session")
 def small_set(small_study: StudyPaths) -> Path:
     """The ensemble `mixed` as a checkpoint set; tests that change it take a copy."""
-    return _export(small_study)[0]
+    return export_mixed(small_study)[0]
 
 
 @pytest.fixture(scope="session")
 def export_output(small_study: StudyPaths) -> str:
     """What the command printed when it wrote `small_set`."""
-    return _export(small_study)[1]
+    return export_mixed(small_study)[1]
 
 
 @pytest.fixture(scope="session")
@@ -79,17 +79,24 @@ def write_parquet() -> Callable[..., Path]:
 
 
 @cache
-def _study(folder: Path) -> StudyPaths:
+def _small_study(folder: Path) -> StudyPaths:
+    return write_study(folder, TRIALS, MIXED)
+
+
+def write_study(
+    folder: Path, trials: Sequence[Mapping[str, Any]], mixed: Sequence[tuple[int, str, float]]
+) -> StudyPaths:
+    """A training of an epoch for each of ``trials``, and the ensembles `greedy` and `mixed` (trial, view, weight)."""
     torch.set_num_threads(1)
     study = StudyPaths(folder / "it's a [study]")
-    for number, trial in enumerate(TRIALS):
+    for number, trial in enumerate(trials):
         dataset = _train(study, number, trial)
     facts = {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dataset.counts}
     write_yaml(study.study, {"study": "small", "space": {"data": DATA}, "data": facts, "created": "2026-01-01"})
     greedy = build_ensemble(study, Recipe(rounds=5, repeats=1, bootstrap=10, folds=2))
     members = [
         Member(trial, view, weight, read_predictions(study.trial(trial).predictions(view)).weights_sha256)
-        for trial, view, weight in MIXED
+        for trial, view, weight in mixed
     ]
     for ensemble in (greedy, replace(greedy, name="mixed", members=tuple(members))):
         write_ensemble(study.ensemble(ensemble.name), ensemble)
@@ -99,14 +106,15 @@ def _study(folder: Path) -> StudyPaths:
 def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
     common = {"epochs": 1, "batch_size": 20, "precision": "float32", "augment": {"policy": "none"}}
     config = TrainingConfig.model_validate({"data": DATA, "trial": {**common, **trial}})
-    dataset = open_dataset(config.data, config.trial.image_size)
+    dataset = open_training_data(config)
     train(config, dataset, study.trial(number), _Silent(), number)
     write_result(study.trial(number), number, "COMPLETE", "accuracy", 1, config.trial.backbone, {})
     return dataset
 
 
 @cache
-def _export(study: StudyPaths) -> tuple[Path, str]:
+def export_mixed(study: StudyPaths) -> tuple[Path, str]:
+    """Runs the command for the ensemble `mixed`; the set's folder and what was printed."""
     app = typer.Typer()
     app.command()(export_command)
     out = study.root.parent / "sets" / "it's a #set"

@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from raysearch.augment.boxes import Boxes
+from raysearch.augment.draws import draw_seed
+
 AREA = (0.02, 1 / 3)
 """Smallest and largest share of the image that is erased; timm's defaults."""
 ASPECT = (0.3, 1 / 0.3)
@@ -13,22 +16,30 @@ ASPECT = (0.3, 1 / 0.3)
 
 def random_erasing(images: Tensor, probability: float, generator: Generator) -> Tensor:
     """Erase a rectangle of each image with ``probability``. Float [batch, channels, height, width], kept."""
-    batch, _, height, width = images.shape
-    draws = torch.rand(batch, 5, generator=generator)
-    is_erased = draws[:, 0] < probability
-    if not is_erased.any():
+    if probability == 0:
         return images
-    area = height * width * (AREA[0] + draws[:, 1] * (AREA[1] - AREA[0]))
-    aspect = torch.exp(math.log(ASPECT[0]) + draws[:, 2] * (math.log(ASPECT[1]) - math.log(ASPECT[0])))
+    batch, _, height, width = images.shape
+    return erase(images, draw_erasing(batch, height, width, probability, generator), generator)
+
+
+def draw_erasing(batch: int, height: int, width: int, probability: float, generator: Generator) -> Boxes:
+    """A box of random area, shape and place for each image that is erased."""
+    is_erased, shares, shapes, tops, lefts = torch.rand(5, batch, generator=generator)
+    area = height * width * (AREA[0] + shares * (AREA[1] - AREA[0]))
+    aspect = torch.exp(math.log(ASPECT[0]) + shapes * math.log(ASPECT[1] / ASPECT[0]))
     heights = (area * aspect).sqrt().round().clamp(1, height)
     widths = (area / aspect).sqrt().round().clamp(1, width)
-    inside = _between(height, draws[:, 3], heights)[:, :, None] & _between(width, draws[:, 4], widths)[:, None, :]
-    noise = torch.randn(images.shape, generator=generator).to(images.dtype)
-    return torch.where((inside & is_erased[:, None, None])[:, None], noise, images)
+    tops = (tops * (height - heights + 1)).long()
+    lefts = (lefts * (width - widths + 1)).long()
+    heights = torch.where(is_erased < probability, heights, 0)
+    return Boxes(tops, tops + heights.long(), lefts, lefts + widths.long())
 
 
-def _between(size: int, draw: Tensor, length: Tensor) -> Tensor:
-    """bool [batch, size]: True on ``length`` places from a start that ``draw`` in [0, 1) picks."""
-    start = (draw * (size - length + 1)).floor()[:, None]
-    place = torch.arange(size)[None, :]
-    return (place >= start) & (place < start + length[:, None])
+def erase(images: Tensor, boxes: Boxes, generator: Generator) -> Tensor:
+    """Fill ``boxes`` with normal noise, drawn for their pixels only and on the images' own device."""
+    mask = boxes.mask(*images.shape[-2:])
+    count = int(mask.sum()) * images.shape[1]
+    if images.device.type != generator.device.type:
+        generator = Generator(images.device).manual_seed(draw_seed(generator))
+    noise = torch.randn(count, generator=generator, device=images.device, dtype=images.dtype)
+    return images.masked_scatter(mask.to(images.device), noise)

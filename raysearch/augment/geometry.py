@@ -1,38 +1,45 @@
 """Crops and flips of a whole batch of uint8 images at once."""
 
+from dataclasses import dataclass
+
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
-from torchvision.transforms import v2
 
 
-def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Reflect-pad by ``padding`` pixels and crop each image at its own offset, back to its size.
+@dataclass(frozen=True)
+class CropFlip:
+    """Each image's own crop of its reflect-padded self, back to its size, and whether that is then flipped.
 
-    ``images`` uint8 [batch, channels, height, width]; returns the same shape. One gather for the batch.
+    ``tops`` and ``lefts``: int64 [batch], where the crop starts, in pixels of the image without its padding, so
+    from -padding to padding; ``is_flipped``: bool [batch].
     """
-    if padding == 0:
-        return images
-    batch, _, height, width = images.shape
-    padded = F.pad(images.float(), (padding,) * 4, mode="reflect").to(images.dtype)
-    tops = torch.randint(0, 2 * padding + 1, (batch, 1), generator=generator)
-    lefts = torch.randint(0, 2 * padding + 1, (batch, 1), generator=generator)
-    rows = tops + torch.arange(height)
-    columns = lefts + torch.arange(width)
-    at = torch.arange(batch)[:, None, None]
-    return padded[at, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+    tops: Tensor
+    lefts: Tensor
+    is_flipped: Tensor
+
+    def images(self, images: Tensor) -> Tensor:
+        """uint8 [batch, channels, height, width] in and out.
+
+        Nothing is padded: a place in the padding is reflected to the pixel it repeats, a flip counts the columns
+        backwards. So each pixel of the result stands at one row and column of its image, and one gather reads it.
+        """
+        batch, channels, height, width = images.shape
+        columns = torch.arange(width)
+        columns = torch.where(self.is_flipped[:, None], columns.flip(0), columns)
+        rows = _reflected(self.tops[:, None] + torch.arange(height), height)
+        columns = _reflected(self.lefts[:, None] + columns, width)
+        places = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, -1).to(images.device)
+        return images.reshape(batch, channels, -1).gather(2, places.expand(-1, channels, -1)).view(images.shape)
 
 
-def random_flip(images: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Flip each image left to right with ``probability``. Shape [batch, channels, height, width], kept."""
-    is_flipped = torch.rand(len(images), generator=generator) < probability
-    return torch.where(is_flipped[:, None, None, None], images.flip(-1), images)
+def draw_crop_flip(batch: int, padding: int, probability: float, generator: Generator) -> CropFlip:
+    """Crops after reflect-padding by ``padding`` pixels (less than an image's side), and flips of ``probability``."""
+    tops, lefts = torch.randint(-padding, padding + 1, (2, batch), generator=generator)
+    return CropFlip(tops, lefts, torch.rand(batch, generator=generator) < probability)
 
 
-def random_resized_crop(images: Tensor, smallest: float) -> Tensor:
-    """A box of at least ``smallest`` of the area, resized back to the image's size, for each image.
-
-    torchvision's `RandomResizedCrop`; draws from torch's global generator.
-    """
-    crop = v2.RandomResizedCrop(tuple(images.shape[-2:]), scale=(smallest, 1.0), antialias=True)
-    return torch.stack([crop(image) for image in images])
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Places of up to size - 1 outside an image's side, each as the place that it mirrors."""
+    last = size - 1
+    return last - (last - places.abs()).abs()

@@ -1,39 +1,57 @@
-"""mixup (Zhang et al. 2017) and cutmix (Yun et al. 2019), drawn once a batch and applied alike to every view."""
+"""mixup (Zhang et al. 2017), cutmix (Yun et al. 2019) and RICAP, drawn once a batch and applied alike to every view."""
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from raysearch.augment.draws import draw_beta
+from raysearch.augment.ricap import draw_ricap
 from raysearch.config import AugmentConfig
 
 
-@dataclass(frozen=True)
-class Mix:
-    """One batch's mixing: image i keeps ``share`` of itself and takes the rest from ``partner[i]``.
+class Mix(Protocol):
+    """One batch's mixing. Images and labels may be on any device; none is changed in place."""
 
-    ``box`` is (top, bottom, left, right) in pixels for cutmix, None for mixup.
-    """
+    def images(self, images: Tensor) -> Tensor:
+        """Mixed images, float [batch, channels, height, width] as those given."""
+
+    def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """``labels`` int64 [batch] as (classes int64, masses float32), both [batch, slots]; masses sum to 1."""
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Image i keeps ``share`` of itself in every pixel and takes the rest from ``partner[i]``."""
 
     partner: Tensor
     share: float
-    box: tuple[int, int, int, int] | None
 
     def images(self, images: Tensor) -> Tensor:
-        """Mixed images, float [batch, channels, height, width]; the input is left as it is."""
-        if self.box is None:
-            return images * self.share + images[self.partner] * (1 - self.share)
+        return images * self.share + images[self.partner.to(images.device)] * (1 - self.share)
+
+    def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return _pairs(labels, self.partner, self.share)
+
+
+@dataclass(frozen=True)
+class Cutmix:
+    """Image i takes ``box`` (top, bottom, left, right, in pixels) from ``partner[i]`` and keeps ``share`` of itself."""
+
+    partner: Tensor
+    share: float
+    box: tuple[int, int, int, int]
+
+    def images(self, images: Tensor) -> Tensor:
         top, bottom, left, right = self.box
         mixed = images.clone()
-        mixed[:, :, top:bottom, left:right] = images[self.partner, :, top:bottom, left:right]
+        mixed[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right][self.partner.to(images.device)]
         return mixed
 
     def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """``labels`` int64 [batch] as (classes, masses), both [batch, 2]."""
-        masses = torch.tensor([self.share, 1 - self.share]).expand(len(labels), 2)
-        return torch.stack([labels, labels[self.partner]], 1), masses
+        return _pairs(labels, self.partner, self.share)
 
 
 def draw_mix(config: AugmentConfig, batch: int, height: int, width: int, generator: Generator) -> Mix | None:
@@ -42,18 +60,19 @@ def draw_mix(config: AugmentConfig, batch: int, height: int, width: int, generat
     if config.mixing == "none" or not is_mixed:
         return None
     operation = ("cutmix" if picks_cutmix else "mixup") if config.mixing == "both" else config.mixing
+    if operation == "ricap":
+        return draw_ricap(config.ricap_beta, config.ricap_crop, batch, height, width, generator)
     partner = torch.randperm(batch, generator=generator)
     if operation == "mixup":
-        return Mix(partner, _beta(config.mixup_alpha, generator), None)
-    box = _box(_beta(config.cutmix_alpha, generator), height, width, generator)
+        return Mixup(partner, draw_beta(config.mixup_alpha, generator))
+    box = _box(draw_beta(config.cutmix_alpha, generator), height, width, generator)
     top, bottom, left, right = box
-    return Mix(partner, 1 - (bottom - top) * (right - left) / (height * width), box)
+    return Cutmix(partner, 1 - (bottom - top) * (right - left) / (height * width), box)
 
 
-def _beta(alpha: float, generator: Generator) -> float:
-    """A draw from Beta(alpha, alpha). torch's own takes no generator, so NumPy's is seeded from ours."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    return float(np.random.default_rng(seed).beta(alpha, alpha))
+def _pairs(labels: Tensor, partner: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    masses = torch.tensor([share, 1 - share], device=labels.device).expand(len(labels), 2)
+    return torch.stack([labels, labels[partner.to(labels.device)]], 1), masses
 
 
 def _box(share: float, height: int, width: int, generator: Generator) -> tuple[int, int, int, int]:

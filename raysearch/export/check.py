@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import timm
 import torch
 
+from raysearch.config import TrainingConfig, display_path, validate
+from raysearch.data import Dataset
 from raysearch.errors import SetError
 from raysearch.export.selected import SelectedEnsemble
 from raysearch.models import normalise
@@ -65,7 +68,12 @@ def check_set(set_dir: Path, selected: SelectedEnsemble) -> Check:
     Raises `SetError` when timm's own loader makes something else of a member than ours.
     """
     checkpoint_set = load_set(set_dir)
-    images = {size: _held_out(selected, size) for size in checkpoint_set.image_sizes}
+    training = validate(TrainingConfig, checkpoint_set.members[0].config, display_path(checkpoint_set.paths.manifest))
+    dataset = selected.open_data(training)
+    images = {
+        side: _images(dataset.at(side, ["held_out"]), selected.library.sample_ids)
+        for side in checkpoint_set.image_sizes
+    }
     _check_timm_layout(checkpoint_set, images)
     stored, labels = selected.probs, selected.library.labels
     probs = checkpoint_set.predict(images)
@@ -77,11 +85,11 @@ def check_set(set_dir: Path, selected: SelectedEnsemble) -> Check:
     )
 
 
-def _held_out(selected: SelectedEnsemble, image_size: int) -> np.ndarray:
-    """uint8 [samples, size, size, 3], in the order of the stored predictions"""
-    split = selected.open_data(image_size).splits["held_out"]
+def _images(dataset: Dataset, sample_ids: Sequence[str]) -> np.ndarray:
+    """uint8 [samples, size, size, 3]: held-out images in the order of ``sample_ids``"""
+    split = dataset.splits["held_out"]
     rows = {sample_id: row for row, sample_id in enumerate(split.sample_ids)}
-    return split.images[[rows[sample_id] for sample_id in selected.library.sample_ids]]
+    return split.images[[rows[sample_id] for sample_id in sample_ids]]
 
 
 @torch.inference_mode()
@@ -92,7 +100,8 @@ def _check_timm_layout(checkpoint_set: CheckpointSet, images: dict[int, np.ndarr
         folder = checkpoint_set.paths.root / member.folder
         classifier = checkpoint_set.classifiers[member.folder]
         device = next(classifier.parameters()).device
-        few = torch.from_numpy(images[member.image_size][:TIMM_SAMPLES]).permute(0, 3, 1, 2).to(device)
+        size = member.image_size  # of a TenCrop member's larger squares, the upper left corner will do
+        few = torch.from_numpy(images[member.input_side][:TIMM_SAMPLES, :size, :size]).permute(0, 3, 1, 2).to(device)
         try:
             plain = timm.create_model(f"local-dir:{folder}", pretrained=True).to(device).eval()
         except (RuntimeError, TypeError, ValueError) as error:

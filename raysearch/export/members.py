@@ -15,12 +15,12 @@ from raysearch.export.selected import SelectedEnsemble
 from raysearch.io import read_yaml, sha256, write_json
 from raysearch.models import build_classifier
 from raysearch.models.build import backbone_args
-from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS
+from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, view_parts
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Student or teacher of one trial; its final and its fused view share a folder of the set."""
+    """Student or teacher of one trial; all views of it share a folder of the set."""
 
     trial: int
     role: str
@@ -42,8 +42,8 @@ def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
     found: dict[str, Weights] = {}
     faults = []
     for member in selected.ensemble.members:
-        trial, role = selected.paths.trial(member.trial), member.view.partition("-")[0]
-        path = trial.weights(role)
+        trial, view = selected.paths.trial(member.trial), view_parts(member.view)
+        path = trial.weights(view.role)
         if not path.is_file():
             faults.append(f"{display_path(path)}: no such file, but member {member.name} needs these weights")
             continue
@@ -54,7 +54,7 @@ def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
             )
             continue
         config = validate(TrainingConfig, read_yaml(trial.config), display_path(trial.config))
-        weights = Weights(member.trial, role, path, config, member.view.endswith("-fused"))
+        weights = Weights(member.trial, view.role, path, config, view.is_fused)
         if weights.name not in found or weights.has_aux_head:
             found[weights.name] = weights
     if faults:
@@ -69,7 +69,7 @@ def write_member(folder: Path, weights: Weights, classes: tuple[str, ...]) -> No
     """
     trial = weights.config.trial
     classifier = build_classifier(
-        trial.backbone, len(classes), trial.image_size, has_aux_head=trial.method.aux_weight > 0
+        trial.backbone, len(classes), trial.inference_size, has_aux_head=trial.has_aux_head, aux_stage=trial.aux_stage
     )
     try:
         state = load_file(weights.path)
@@ -78,7 +78,7 @@ def write_member(folder: Path, weights: Weights, classes: tuple[str, ...]) -> No
         reason = " ".join(str(error).split())[:200]
         raise SetError(f"{display_path(weights.path)}: not the weights of its trial's config ({reason})") from error
     folder.mkdir(parents=True)
-    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, trial.backbone, trial.image_size, classes))
+    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, trial.backbone, trial.inference_size, classes))
     save_file(_part(state, "backbone."), folder / MEMBER_WEIGHTS, metadata={"format": "pt"})
     if weights.has_aux_head:
         save_file(_part(state, "aux_head."), folder / MEMBER_AUX_HEAD, metadata={"format": "pt"})

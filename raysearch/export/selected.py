@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysearch.config import DataConfig, display_path
-from raysearch.data import Dataset, open_dataset
+from raysearch.config import DataConfig, TrainingConfig, display_path
+from raysearch.data import Dataset
 from raysearch.ensemble import Ensemble, Library, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, StudyError
 from raysearch.paths import StudyPaths
 from raysearch.predictions import check_aligned, read_predictions
 from raysearch.study_file import read_study_file
+from raysearch.train import open_training_data
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,12 @@ class SelectedEnsemble:
         """float64 [samples, classes]: what the ensemble says of the held-out split, from the stored predictions"""
         return ensemble_probs(self.ensemble, self.library)
 
-    def open_data(self, image_size: int) -> Dataset:
-        """The study's data. Raises `StudyError` when its fingerprint is no longer that of the study."""
-        dataset = open_dataset(self.data, image_size)
+    def open_data(self, training: TrainingConfig) -> Dataset:
+        """The study's data as ``training`` has left it in the cache, where it has not moved.
+
+        Raises `StudyError` when its fingerprint is no longer that of the study.
+        """
+        dataset = open_training_data(training.model_copy(update={"data": self.data}))
         if dataset.fingerprint != self.fingerprint:
             raise StudyError(
                 f"{display_path(self.paths.study)}: the study was made with other data than {self.data.source} holds "

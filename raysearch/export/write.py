@@ -18,7 +18,8 @@ from raysearch.export.check import Check, check_in_fresh_process
 from raysearch.export.members import Weights, read_weights, write_member
 from raysearch.export.selected import SelectedEnsemble, read_selected
 from raysearch.io import sha256, write_json
-from raysearch.paths import SetPaths, StudyPaths
+from raysearch.models import tencrop_side
+from raysearch.paths import SetPaths, StudyPaths, view_parts
 from raysearch.predict import Manifest, MemberEntry
 
 
@@ -32,7 +33,7 @@ def export_set(study: StudyPaths, name: str, out: Path, source: str | None = Non
     _require_free(out)
     selected = read_selected(study, name, source)
     weights = read_weights(selected)
-    selected.open_data(next(iter(weights.values())).config.trial.image_size)
+    selected.open_data(next(iter(weights.values())).config)
     with _appearing(out) as aside:
         manifest = _write(SetPaths(aside), selected, weights)
         check = check_in_fresh_process(aside, study, name, selected.data.source)
@@ -63,9 +64,10 @@ def _write(paths: SetPaths, selected: SelectedEnsemble, weights: Mapping[str, We
 
 
 def _entry(paths: SetPaths, member: Member, weights: Mapping[str, Weights]) -> MemberEntry:
-    stored = weights[f"{member.trial:04d}-{member.view.partition('-')[0]}"]
+    view = view_parts(member.view)
+    stored = weights[f"{member.trial:04d}-{view.role}"]
     trial = stored.config.trial
-    is_fused = member.view.endswith("-fused")
+    size = trial.inference_size
     return MemberEntry(
         name=member.name,
         folder=paths.member(stored.name).relative_to(paths.root).as_posix(),
@@ -73,8 +75,10 @@ def _entry(paths: SetPaths, member: Member, weights: Mapping[str, Weights]) -> M
         view=member.view,
         weight=member.weight,
         backbone=trial.backbone,
-        image_size=trial.image_size,
-        aux_fusion=trial.method.aux_fusion if is_fused else None,
+        image_size=size,
+        tencrop_side=tencrop_side(size, trial.inference.tencrop_share) if view.is_tencrop else None,
+        aux_fusion=trial.aux_fusion if view.is_fused else None,
+        aux_stage=trial.aux_stage,
         config=stored.config.model_dump(mode="json"),
     )
 

@@ -1,4 +1,4 @@
-"""A backbone with an auxiliary head on its last stage but one (AR, "Auxiliary Classifier")."""
+"""A backbone with an auxiliary head on one of its stages (AR, "Auxiliary Classifier")."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,8 @@ class AuxiliaryHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """``backbone`` answers to timm's calls; ``aux_head`` is None where it is off."""
+    """``backbone`` answers to timm's calls; ``aux_head`` is None where it is off; ``aux_stage`` is the index of its
+    stage in the backbone's `feature_info`, from 0."""
 
     backbone: Any
     """One of timm's models; their common calls are in no base class."""
@@ -39,8 +40,13 @@ class Classifier(nn.Module):
         self.aux_head = aux_head
         self.aux_stage = aux_stage
 
+    @property
+    def num_features(self) -> int:
+        """Width of `Outputs.features`."""
+        return getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+
     def forward(self, images: Tensor) -> Outputs:
-        """Normalised images, float [batch, 3, height, width]."""
+        """Normalised images, float [batch, 3, height, width]. One pass through the backbone."""
         aux_logits = None
         if self.aux_head is None:
             feature_map = self.backbone.forward_features(images)

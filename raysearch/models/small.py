@@ -7,17 +7,19 @@ from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
 from timm.models.efficientnet import EfficientNet, efficientnet_b0
-from timm.models.resnet import BasicBlock, ResNet
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
 from raysearch.models.facts import small_image_cfg
 
-NAMES = ("resnet10_small", "resnet18_small", "efficientnet_b0_small")
+NAMES = ("resnet10_small", "resnet18_small", "seresnet18_small", "resnext50_32x4d_small", "efficientnet_b0_small")
 
 default_cfgs = generate_default_cfgs(
     {
         "resnet10_small": small_image_cfg("conv1", "fc"),
         "resnet18_small": small_image_cfg("conv1", "fc"),
+        "seresnet18_small": small_image_cfg("conv1", "fc"),
+        "resnext50_32x4d_small": small_image_cfg("conv1", "fc"),
         "efficientnet_b0_small": small_image_cfg("conv_stem", "classifier"),
     }
 )
@@ -38,7 +40,7 @@ class SmallStemResNet(ResNet):
 
 
 def _resnet(variant: str, pretrained: bool, **kwargs: Any) -> SmallStemResNet:
-    return build_model_with_cfg(SmallStemResNet, variant, pretrained, block=BasicBlock, **kwargs)
+    return build_model_with_cfg(SmallStemResNet, variant, pretrained, **({"block": BasicBlock} | kwargs))
 
 
 @register_model
@@ -52,6 +54,20 @@ def resnet10_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
 def resnet18_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
     """ResNet-18 as it is commonly used at 32 px: 11.2 M parameters."""
     return _resnet("resnet18_small", pretrained, **({"layers": (2, 2, 2, 2)} | kwargs))
+
+
+@register_model
+def seresnet18_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
+    """ResNet-18 with squeeze-excitation: 11.3 M parameters."""
+    args = {"layers": (2, 2, 2, 2), "block_args": {"attn_layer": "se"}}
+    return _resnet("seresnet18_small", pretrained, **(args | kwargs))
+
+
+@register_model
+def resnext50_32x4d_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
+    """ResNeXt-50 32x4d: 23.0 M parameters."""
+    args = {"block": Bottleneck, "layers": (3, 4, 6, 3), "cardinality": 32, "base_width": 4}
+    return _resnet("resnext50_32x4d_small", pretrained, **(args | kwargs))
 
 
 @register_model

@@ -1,17 +1,16 @@
 """Wide residual networks for small images (Zagoruyko and Komodakis 2016): wrn_<depth>_<width>.
 
-Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no early down-sampling, depth = 6 n + 4. They answer to the
-calls that timm's models answer to, so that `timm.create_model` builds and loads them.
+Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no early down-sampling, depth = 6 n + 4.
 """
 
 from typing import Any
 
 import torch.nn.functional as F
-from timm.layers import ClassifierHead
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from raysearch.models.facts import small_image_cfg
+from raysearch.models.preactivation import PreActivationNet
 
 
 class WideBlock(nn.Module):
@@ -34,60 +33,25 @@ class WideBlock(nn.Module):
         return self.conv2(F.relu(self.norm2(self.conv1(active)))) + shortcut
 
 
-class WideResNet(nn.Module):
+class WideResNet(PreActivationNet):
     """Stem and three stages of widths 16, 32 and 64 times ``width``."""
 
     def __init__(
         self, depth: int = 16, width: int = 4, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes)
         assert (depth - 4) % 6 == 0, f"depth = 6 n + 4 must hold, got {depth}"
-        blocks = (depth - 4) // 6
-        self.num_classes = num_classes
         self.conv_stem = nn.Conv2d(in_chans, 16, 3, 1, 1, bias=False)
-        self.stages = nn.ModuleList()
-        self.feature_info: list[dict[str, Any]] = []
-        channels, reduction = 16, 1
-        for index, (outputs, stride) in enumerate(((16 * width, 1), (32 * width, 2), (64 * width, 2))):
-            stage = [
-                WideBlock(channels if i == 0 else outputs, outputs, stride if i == 0 else 1) for i in range(blocks)
-            ]
-            self.stages.append(nn.Sequential(*stage))
-            channels, reduction = outputs, reduction * stride
-            self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{index}"})
-        self.norm = nn.BatchNorm2d(channels)
-        self.num_features = self.head_hidden_size = channels
-        self.head = ClassifierHead(channels, num_classes, drop_rate=drop_rate)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        inputs, reduction = 16, 1
+        for outputs, stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
+            blocks: list[nn.Module] = [WideBlock(inputs, outputs, stride)]
+            blocks += [WideBlock(outputs, outputs, 1) for _ in range((depth - 4) // 6 - 1)]
+            inputs, reduction = outputs, reduction * stride
+            self.add_stage(blocks, outputs, reduction)
+        self.finish(drop_rate)
 
-    def get_classifier(self) -> nn.Module:
-        return self.head.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        self.num_classes = num_classes
-        self.head.reset(num_classes, global_pool)
-
-    def forward_intermediates(self, x: Tensor, indices: list[int], **_: Any) -> tuple[Tensor, list[Tensor]]:
-        """The final feature map and the outputs of the stages ``indices``."""
-        x = self.conv_stem(x)
-        intermediates = []
-        for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in indices:
-                intermediates.append(x)
-        return F.relu(self.norm(x)), intermediates
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        return self.forward_intermediates(x, [])[0]
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        return self.head(x, pre_logits=pre_logits)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised images [batch, 3, height, width] -> logits [batch, classes]."""
-        return self.forward_head(self.forward_features(x))
+    def forward_stem(self, x: Tensor) -> Tensor:
+        return self.conv_stem(x)
 
 
 def _create(variant: str, depth: int, width: int, pretrained: bool, **kwargs: Any) -> WideResNet:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from raysearch.config import display_path
 from raysearch.errors import SetError, UserError
-from raysearch.models import Classifier, Inference, build_classifier, infer
+from raysearch.models import Classifier, Inference, build_classifier, infer, infer_tencrop
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_WEIGHTS, SetPaths
 from raysearch.predict.manifest import Manifest, MemberEntry, check_files, read_manifest
 
@@ -37,20 +37,27 @@ class CheckpointSet:
     @property
     def image_sizes(self) -> tuple[int, ...]:
         """Every size that `predict` needs the images at, in pixels"""
-        return tuple(sorted({member.image_size for member in self.members}))
+        return tuple(sorted({member.input_side for member in self.members}))
 
     def predict(self, images: Mapping[int, np.ndarray]) -> np.ndarray:
         """The same images at each of `image_sizes`, uint8 [samples, size, size, 3], as `raysearch.data` prepares them.
 
         Returns float64 [samples, classes]: the sum of weight times the member's probabilities.
         """
-        sizes = {member.folder: member.image_size for member in self.members}
-        inferences = {folder: infer(self.classifiers[folder], images[size]) for folder, size in sizes.items()}
+        runs = {(member.folder, member.tencrop_side): member for member in self.members}
+        inferences = {run: self._infer(member, images[member.input_side]) for run, member in runs.items()}
         samples = len(images[self.image_sizes[0]])
         total = np.zeros((samples, len(self.classes)))
         for member in self.members:
-            total += member.weight * _probs(inferences[member.folder], member).astype(np.float64)
+            inference = inferences[member.folder, member.tencrop_side]
+            total += member.weight * _probs(inference, member).astype(np.float64)
         return total
+
+    def _infer(self, member: MemberEntry, images: np.ndarray) -> Inference:
+        classifier = self.classifiers[member.folder]
+        if member.tencrop_side is None:
+            return infer(classifier, images)
+        return infer_tencrop(classifier, images, member.image_size)
 
 
 def load_set(root: Path) -> CheckpointSet:
@@ -80,7 +87,13 @@ def _probs(inference: Inference, member: MemberEntry) -> np.ndarray:
 
 def _load(paths: SetPaths, member: MemberEntry, num_classes: int, *, has_aux_head: bool) -> Classifier:
     try:
-        classifier = build_classifier(member.backbone, num_classes, member.image_size, has_aux_head=has_aux_head)
+        classifier = build_classifier(
+            member.backbone,
+            num_classes,
+            member.image_size,
+            has_aux_head=has_aux_head,
+            aux_stage=member.aux_stage,
+        )
     except UserError as error:
         raise SetError(f"{display_path(paths.manifest)}: members: {member.name}: {error}") from error
     parts = {MEMBER_WEIGHTS: classifier.backbone}

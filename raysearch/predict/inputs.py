@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, find_images, open_dataset, read_images, split_name
+from raysearch.data import Dataset, available_splits, find_images, open_dataset, read_images, split_name
 from raysearch.data.sources import kind_of, source_folder
 
 BATCH_SIZE = 256
@@ -81,10 +81,18 @@ def open_split(source: str, split: str, image_sizes: Sequence[int], data: DataCo
     """Only ``split`` of ``source``, at every size; raises one `DataError` with every fault of it.
 
     A source without splits of its own is split by the settings in ``data``, the study's, so that its `test` holds
-    nothing that the study has learned from.
+    nothing that the study has learned from; and where the study has merged train and held_out, so are the source's.
     """
-    name = split_name(split)
+    name, config = split_name(split), _split_as(source, data)
+    return LabelledSplit(name, {size: open_dataset(config, size, [name]) for size in image_sizes})
+
+
+def _split_as(source: str, data: DataConfig) -> DataConfig:
+    """``source`` with its splits made as those of ``data``, as far as it leaves them to be made."""
     config = DataConfig(source=source)
     if source == "digits" or kind_of(source_folder(config)) == "class_folders":
-        config = data.model_copy(update={"source": source})
-    return LabelledSplit(name, {size: open_dataset(config, size, [name]) for size in image_sizes})
+        return data.model_copy(update={"source": source})
+    if not {"train", "held_out"} <= set(available_splits(config)):
+        return config
+    merged = data.merged_held_out_per_class
+    return config.model_copy(update={"merged_held_out_per_class": merged, "seed": data.seed})

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from raysearch.config import DataConfig, Probability, Section, display_path
 from raysearch.errors import SetError
 from raysearch.io import sha256
-from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, SetPaths, StudyPaths
+from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEWS, SetPaths, StudyPaths, view_parts
 
 FORMAT_VERSION: Final = 1
 """Counts up when a set of this format can no longer be read as one of the format before."""
@@ -28,19 +28,28 @@ class MemberEntry(_Stored):
     folder: str
     """Below the set, with slashes; views of the same weights share it."""
     trial: int
-    view: Annotated[str, Field(pattern="^(student|teacher)-(final|fused)$")]
+    view: Annotated[str, Field(pattern=f"^({'|'.join(VIEWS)})$")]
     weight: Annotated[float, Field(gt=0, le=1)]
     backbone: str
     image_size: Annotated[int, Field(ge=1)]
     """Side of the square image the network sees, in pixels."""
+    tencrop_side: Annotated[int, Field(ge=1)] | None = None
+    """Side of the square that a TenCrop view's crops are taken from, in pixels; None in other views."""
     aux_fusion: Probability | None
     """The auxiliary head's share in a fused view; None in a final one."""
+    aux_stage: int | None = None
+    """The stage that the auxiliary head sits on, an index into timm's `feature_info`; None: the last but one."""
     config: dict[str, Any]
     """The training's `TrainingConfig`, as it was."""
 
     @property
     def is_fused(self) -> bool:
-        return self.view.endswith("-fused")
+        return view_parts(self.view).is_fused
+
+    @property
+    def input_side(self) -> int:
+        """Side of the square image that its prediction starts from, in pixels."""
+        return self.tencrop_side or self.image_size
 
     @property
     def files(self) -> list[str]:
@@ -131,6 +140,12 @@ def _inconsistencies(manifest: Manifest) -> list[str]:
         for member in manifest.members
         for name in member.files
         if name not in manifest.files
+    ]
+    faults += [
+        f"members: {member.name}: tencrop_side must be given for a TenCrop view, at least image_size "
+        f"({member.image_size}), and for no other, got {member.tencrop_side}"
+        for member in manifest.members
+        if view_parts(member.view).is_tencrop == (member.tencrop_side is None) or member.input_side < member.image_size
     ]
     faults += [
         f"members: {member.name}: aux_fusion must be given for a fused view and no other, got {member.aux_fusion}"

@@ -43,7 +43,14 @@ def best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict
 
     Of equals the nearest to ``fusion``, then the smallest. The maximum over the very samples: a bound, no estimate.
     """
-    found = {weight: accuracy(inference.fused(weight), labels) for weight in FUSION_WEIGHTS}
+    assert inference.aux is not None, "fusion needs an auxiliary head"
+    says, other = inference.final.argmax(1), inference.aux.argmax(1)
+    # Where both heads name the same class, so does every mean of them.
+    at = np.flatnonzero(says != other)
+    undecided = Inference(inference.final[at], inference.aux[at], inference.features[at])
+    settled = ((says == labels) & (says == other)).sum()
+    hits = {weight: (undecided.fused(weight).argmax(1) == labels[at]).sum() for weight in FUSION_WEIGHTS}
+    found = {weight: float((settled + count) / len(labels)) for weight, count in hits.items()}
     best = min(found, key=lambda weight: (-found[weight], round(abs(weight - fusion), 6), weight))
     return {"best_weight": best, "best_accuracy": found[best]}
 

@@ -69,6 +69,7 @@ class Training:
         trial_number: int,
         loader_workers: int = 0,
     ) -> None:
+        assert dataset.image_size == config.trial.inference_size, "looks are at the size of inference"
         self.config, self.trial, self.dataset = config, config.trial, dataset
         self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
         self.loader_workers = loader_workers

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from raysearch.config import Objective
 from raysearch.io import read_json, write_json
-from raysearch.paths import TrialPaths
+from raysearch.paths import TrialPaths, view_parts
 from raysearch.train.figures import best_look
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -32,8 +32,8 @@ def best_of(lines: list[dict[str, Any]], role: str, objective: Objective) -> tup
     return looks[index], value
 
 
-def summarise(paths: TrialPaths, objective: Objective) -> dict[str, Any]:
-    """Value, best role, figures of the stored predictions, epochs and seconds."""
+def summarise(paths: TrialPaths, objective: Objective, tencrop: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Value, best role, figures of the stored predictions, epochs and seconds; ``tencrop``: figures of TenCrop views."""
     lines = read_metrics(paths)
     bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective))}
     sign = 1 if objective == "accuracy" else -1
@@ -43,6 +43,9 @@ def summarise(paths: TrialPaths, objective: Objective) -> dict[str, Any]:
         for name, (line, _) in bests.items()
         for view, figures in line["held_out"].items()
         if view.startswith(name)
+    }
+    views |= {
+        view: {**found, "epoch": bests[view_parts(view).role][0]["epoch"]} for view, found in (tencrop or {}).items()
     }
     return {
         "objective": objective,
@@ -66,6 +69,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
+    tencrop = info.pop("tencrop", {})
     result = {
         "trial_number": number,
         "state": state,
@@ -74,7 +78,7 @@ def write_result(
         "backbone": backbone,
         "params": dict(params),
         **info,
-        **summarise(paths, objective),
+        **summarise(paths, objective, tencrop),
     }
     write_json(paths.result, result)
     return result

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from raysearch.augment import Mix, draw_mix
+from raysearch.augment import draw_mix
+from raysearch.augment.mixing import Cutmix, Mixup
 from raysearch.config import AugmentConfig
 
 BATCH, SIZE = 8, 16
@@ -66,7 +67,7 @@ def test_mix_prob_is_the_share_of_batches_mixed():
 
 @pytest.mark.parametrize(("switch_prob", "low", "high"), [(0.0, 0, 0), (0.5, 0.4, 0.6), (1.0, 1, 1)])
 def test_both_draws_cutmix_at_the_switch_probability(switch_prob, low, high):
-    drawn = [draw(seed, mixing="both", switch_prob=switch_prob).box is not None for seed in range(400)]
+    drawn = [isinstance(draw(seed, mixing="both", switch_prob=switch_prob), Cutmix) for seed in range(400)]
     assert low <= sum(drawn) / 400 <= high
 
 
@@ -84,12 +85,20 @@ def test_the_same_mix_takes_the_same_box_from_the_same_partner_in_both_views():
 
 
 def test_a_mix_is_repeatable_from_its_generator():
-    one, same, other = draw(5), draw(5), draw(6)
+    one, same, other = (draw(seed, mixing="cutmix") for seed in (5, 5, 6))
     assert (one.share, one.box, one.partner.tolist()) == (same.share, same.box, same.partner.tolist())
     assert one.partner.tolist() != other.partner.tolist()
 
 
 def test_a_box_by_hand():
-    mix = Mix(torch.tensor([1, 0]), 0.5, (0, 1, 0, 2))
+    mix = Cutmix(torch.tensor([1, 0]), 0.5, (0, 1, 0, 2))
     mixed = mix.images(torch.tensor([1.0, 2.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2))
     assert mixed[:, 0].tolist() == [[[2, 2], [1, 1]], [[1, 1], [2, 2]]]
+
+
+def test_mixup_by_hand():
+    mix = Mixup(torch.tensor([1, 0]), 0.25)
+    mixed = mix.images(torch.tensor([4.0, 8.0]).view(2, 1, 1, 1))
+    assert mixed.flatten().tolist() == [7, 5]
+    classes, masses = mix.labels(torch.tensor([3, 9]))
+    assert (classes.tolist(), masses.tolist()) == ([[3, 9], [9, 3]], [[0.25, 0.75], [0.25, 0.75]])

@@ -12,6 +12,7 @@ import pytest
 from raysearch.data import open_dataset
 from raysearch.errors import SetError
 from raysearch.io import sha256
+from raysearch.models import infer
 from raysearch.paths import StudyPaths
 from raysearch.predict import load_set
 from raysearch.predictions import read_predictions
@@ -155,3 +156,47 @@ def test_files_beside_the_listed_ones_do_no_harm(spoilt: Path) -> None:
     (spoilt / "README.md").write_text("mine")
     (spoilt / "members/0001-student/pytorch_model.bin").write_bytes(pickle.dumps(_Evil()))
     assert len(load_set(spoilt).members) == 4
+
+
+def test_a_set_without_the_field_of_tencrop_is_read_as_before(
+    spoilt: Path, small_set: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
+) -> None:
+    edit(lambda manifest: [member.pop("tencrop_side") for member in manifest["members"]])
+    old = load_set(spoilt)
+    assert old.manifest == load_set(small_set).manifest
+    assert old.image_sizes == (16, 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tencrop_side": 20}, r"0000-teacher-fused: tencrop_side must be given .* no other, got 20"),
+        ({"view": "teacher-fused-tencrop"}, r"tencrop_side must be given for a TenCrop view.*, got None"),
+        ({"view": "teacher-fused-tencrop", "tencrop_side": 15}, r"at least image_size \(16\).*, got 15"),
+        ({"view": "teacher-fused-fivecrop"}, r"members\.0\.view: string should match"),
+        ({"view": "teacher-final-tencrop", "tencrop_side": 20}, r"aux_fusion must be given for a fused view"),
+    ],
+)
+def test_a_member_whose_crops_do_not_fit_its_view_is_refused_by_name(
+    spoilt: Path,
+    edit: Callable[[Callable[[dict[str, Any]], object]], None],
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    edit(lambda manifest: manifest["members"][0].update(change))
+    with pytest.raises(SetError, match=message):
+        load_set(spoilt)
+
+
+def test_tencrop_and_whole_squares_of_one_side_are_not_mixed_up(
+    spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
+) -> None:
+    """A crop of nearly the whole square may round to all of it: ten crops are then the square and its mirror image."""
+    crops = {"view": "teacher-final-tencrop", "name": "0000-teacher-final-tencrop", "tencrop_side": 16, "weight": 0.5}
+    edit(lambda manifest: manifest.update(members=[m | {"weight": 0.5} for m in manifest["members"][1:2]] * 2))
+    edit(lambda manifest: manifest["members"][0].update(crops))
+    loaded = load_set(spoilt)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    classifier = loaded.classifiers["members/0000-teacher"]
+    plain, mirrored = (infer(classifier, i).final for i in (images, images[:, :, ::-1]))
+    np.testing.assert_allclose(loaded.predict({16: images}), 0.75 * plain + 0.25 * mirrored, atol=1e-6)

@@ -1,12 +1,15 @@
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from small_study import digit_scans
 
+from raysearch.config import DataConfig
 from raysearch.data import open_dataset
 from raysearch.errors import DataError, UserError
 from raysearch.predict import load_set, open_images, open_split
@@ -118,3 +121,17 @@ def test_a_missing_split_of_a_source_is_refused(
     root = write_parquet(tmp_path / "source", "val", list("0123456789"))
     with pytest.raises(DataError, match=r"test\.parquet: no such file"):
         command(small_set, str(root), out=tmp_path / "preds.csv")
+
+
+def test_train_and_held_out_of_a_source_are_merged_as_in_the_study(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in (f"{split}/{label}/{split}{i}.png" for split in ("train", "val") for label in "ab" for i in range(3)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+    data = DataConfig(source=str(tmp_path), merged_held_out_per_class=2, seed=1)
+    split = open_split(str(tmp_path), "val", [8], data)
+    assert split.dataset.splits["held_out"].sample_ids == open_dataset(data, 8).splits["held_out"].sample_ids
+    assert len(split) == 4
+
+    shutil.rmtree(tmp_path / "train")
+    assert len(open_split(str(tmp_path), "val", [8], data)) == 6  # nothing to merge with: other data than the study's

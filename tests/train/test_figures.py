@@ -71,3 +71,15 @@ def test_figures_of_fused_views_tell_the_best_weight_too(is_tencrop, suffix):
     # 0.75 * 0.6 + 0.25 * 0.9 = 0.675; 1 - (0.75 * 0.6 + 0.25 * 0.2) = 0.5; the second is right beyond w = 0.25.
     assert fused["log_loss"] == pytest.approx(-(np.log(0.675) + np.log(0.5)) / 2, rel=1e-5)
     assert (fused["best_weight"], fused["best_accuracy"]) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize("twentieths", range(21))
+def test_labels_of_a_fusion_weight_find_that_weight(twentieths):
+    rng = np.random.default_rng(0)
+    mixed = Inference(*(rng.dirichlet(np.ones(4), 300).astype(np.float32) for _ in range(2)), np.zeros((300, 1)))
+    weight = twentieths / 20
+    labels = mixed.fused(weight).argmax(1)
+    assert best_fusion(mixed, labels, 0.3) == {"best_weight": weight, "best_accuracy": 1.0}
+    labels[:30] = (labels[:30] + 1) % 4
+    found = best_fusion(mixed, labels, 0.3)
+    assert found["best_accuracy"] == accuracy(mixed.fused(found["best_weight"]), labels)

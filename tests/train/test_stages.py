@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from raysearch.config import DataConfig, TrainingConfig, TrialConfig
 from raysearch.data import open_dataset
 from raysearch.errors import PredictionsError
-from raysearch.paths import TrialPaths
+from raysearch.paths import VIEWS, TrialPaths
 from raysearch.predictions import read_predictions
-from raysearch.train import train
+from raysearch.train import train, write_result
 from raysearch.train.loop import Diverged, Training
 
 STAGES = [
@@ -179,3 +179,17 @@ def test_gradients_that_overflow_in_the_very_last_step_are_found_by_the_look(con
     stem.register_hook(lambda gradient: gradient * next(steps))
     with pytest.raises(Diverged, match="held-out probabilities are not finite in epoch 1"):
         training.run()
+
+
+def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, digits, folder, host):
+    training = config(inference={"tencrop": True})
+    train(training, digits, folder, host())
+    result = write_result(folder, 0, "COMPLETE", "accuracy", 3, "wrn_10_1", {})
+    assert set(result["views"]) == set(VIEWS)
+    for view in VIEWS:
+        stored = read_predictions(folder.predictions(view))
+        assert result["views"][view]["accuracy"] == pytest.approx((stored.probs.argmax(1) == stored.labels).mean())
+        center = view.removesuffix("-tencrop")
+        assert result["views"][view]["epoch"] == result["views"][center]["epoch"]
+        assert stored.weights_sha256 == read_predictions(folder.predictions(center)).weights_sha256
+    assert "tencrop" not in result

@@ -5,7 +5,7 @@ Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -249,6 +249,16 @@ class TrialConfig(Section):
         return self.inference.image_size or self.schedule[-1].image_size
 
     @property
+    def aux_stage(self) -> int | None:
+        """The stage of the backbone that the auxiliary head sits on throughout: as the last stage of training says."""
+        return self.schedule[-1].method.aux_stage
+
+    @property
+    def aux_fusion(self) -> float:
+        """The auxiliary head's share in fused probabilities, the same in every look: the last stage's."""
+        return self.schedule[-1].method.aux_fusion
+
+    @property
     def has_aux_head(self) -> bool:
         """Whether any stage trains an auxiliary head: the network then has one throughout."""
         return any(stage.method.aux_weight > 0 for stage in self.schedule)
@@ -351,15 +361,22 @@ def message_of(section: type[BaseModel], item: ErrorDetails) -> str:
         return "must be given"
     message = item["msg"].removeprefix("Value error, ")
     message = f"{message[0].lower()}{message[1:]}"
-    return message if isinstance(item["input"], Mapping) else f"{message}, got {item['input']!r}"
+    is_of_several_values = item["type"] == "value_error" and isinstance(item["input"], Mapping)
+    return message if is_of_several_values else f"{message}, got {item['input']!r}"
 
 
 def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    for name in path:
+    """The fields of the section that stands at ``path`` below ``section``: itself, in a list or in a mapping."""
+    keys = iter(path)
+    for name in keys:
         field = section.model_fields.get(str(name))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
             return []
-        section = field.annotation
+        if inner is not kinds[0]:
+            next(keys, None)  # the item's index or key
+        section = inner
     return list(section.model_fields)
 
 

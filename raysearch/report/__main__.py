@@ -17,11 +17,17 @@ def command(
     """Write STUDY_DIR/report.html: leaderboard, search history, learning curves and ensembles on one page.
 
     The page needs no network and no other file. It is read from the study's small files only, so it can be
-    written at any time; writing it again replaces it.
+    written at any time; writing it again replaces it. The tables of an ablation are printed as Markdown too.
     """
+    from raysearch.report.ablation import tables_of
     from raysearch.report.page import write_report  # jinja2 would slow --help
+    from raysearch.report.study import read_study
+    from raysearch.report.tables import markdown
 
-    print(f"report: {display_path(write_report(study_dir))}")
+    study = read_study(study_dir)
+    print(f"report: {display_path(write_report(study))}")
+    if tables := tables_of(study):
+        print(f"\n{markdown(tables)}")
 
 
 def main() -> None:

@@ -13,20 +13,18 @@ from raysearch.config import display_path
 from raysearch.io import write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
+from raysearch.report.ablation import tables_of
 from raysearch.report.stored import Gain
-from raysearch.report.study import STATES, Study, read_study, short_names
+from raysearch.report.study import STATES, Study, short_names
+from raysearch.report.tables import cells, columns, notes
 
 MISSING = "–"
 """What a table shows where there is no value."""
 
 
-def write_report(study_dir: Path) -> Path:
-    """Write the page of the study in ``study_dir`` into it and return its path.
-
-    Raises `StudyError` when the folder is no study, or naming every file that is malformed.
-    """
-    study = read_study(study_dir)
-    path = StudyPaths(study_dir).report
+def write_report(study: Study) -> Path:
+    """Write the study's page into its folder and return the page's path."""
+    path = StudyPaths(study.root).report
     write_text(path, render(study))
     return path
 
@@ -42,7 +40,7 @@ def render(study: Study) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= FILTERS | {"value": percent if study.maximize else number}
-    panels = figures.parameters(study)
+    panels, tables = figures.parameters(study), tables_of(study)
     charts = {
         "history": figures.history(study),
         "curves": figures.curves(study),
@@ -55,6 +53,8 @@ def render(study: Study) -> str:
         trials_by_number={t.number: t for t in study.trials},
         parameters=short_names(study.sampled()),
         panel_titles=list(panels),
+        tables=[(table.title, columns(table), cells(table)) for table in tables],
+        notes=notes(tables),
         charts={name: figure for name, figure in charts.items() if figure},
         highlighted=figures.HIGHLIGHTED,
         folder=shlex.quote(display_path(study.root)),

@@ -63,7 +63,8 @@ class ResultFile(Stored):
 
 class _TrialPart(Stored):
     backbone: str
-    epochs: int
+    epochs: int | None = None
+    """None of a training in stages."""
 
 
 class ConfigFile(Stored):

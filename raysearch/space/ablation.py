@@ -7,7 +7,7 @@ from typing import Any
 from raysearch.config import TrialConfig
 from raysearch.errors import SpaceError, did_you_mean
 from raysearch.space.distributions import Distribution, Leaf, Leaves
-from raysearch.space.schema import AblationConfig, KeyPath, RowConfig, RowView, dotted, flatten, unflatten
+from raysearch.space.schema import AblationConfig, RowConfig, RowView, dotted, flatten, unflatten
 from raysearch.space.search_space import trial_of
 
 
@@ -84,7 +84,9 @@ def _rows(rows: Sequence[RowConfig], base: Leaves, where: str, faults: list[str]
     above: str | None = None
     for index, row in enumerate(rows):
         place, over = f"{where}.{index}", row.over or above
-        own = {path: Leaf(value, f"{place}.set.{dotted(path)}") for path, value in flatten(TrialConfig, row.set).items()}
+        own = {
+            path: Leaf(value, f"{place}.set.{dotted(path)}") for path, value in flatten(TrialConfig, row.set).items()
+        }
         found = list(_faults_of_row(row, own, known, place))
         leaves = {**known.get(over or "", base), **own}
         known.setdefault(row.name, leaves)

@@ -1,6 +1,6 @@
 """One training, from a config to a trial folder. The loop knows neither Ray nor the study."""
 
-from raysearch.train.fit import check_fit
+from raysearch.train.fit import check_fit, sizes_of
 from raysearch.train.loop import train
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import State, read_result, write_result
@@ -12,6 +12,7 @@ __all__ = [
     "check_fit",
     "open_training_data",
     "read_result",
+    "sizes_of",
     "train",
     "train_split",
     "write_result",

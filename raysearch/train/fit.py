@@ -5,6 +5,11 @@ from raysearch.errors import UserError
 from raysearch.models import check_backbone, check_sizes
 
 
+def sizes_of(trial: TrialConfig) -> tuple[int, ...]:
+    """Every side of a square image that the network sees, in pixels."""
+    return tuple(dict.fromkeys([*(stage.image_size for stage in trial.schedule), trial.inference_size]))
+
+
 def check_fit(trial: TrialConfig, num_classes: int) -> None:
     """Build the backbone and show it a batch of every size that it will see.
 
@@ -13,7 +18,7 @@ def check_fit(trial: TrialConfig, num_classes: int) -> None:
     """
     check_sizes(trial)
     faults: list[str] = []
-    for size in dict.fromkeys([*(stage.image_size for stage in trial.schedule), trial.inference_size]):
+    for size in sizes_of(trial):
         try:
             check_backbone(
                 trial.backbone,

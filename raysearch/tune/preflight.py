@@ -10,7 +10,7 @@ from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
 from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
-from raysearch.train import check_fit, open_training_data, train_split
+from raysearch.train import check_fit, open_training_data, sizes_of, train_split
 
 DRAWS = 20
 """Draws of an example in which values that do not go together are passed over."""
@@ -18,10 +18,12 @@ DRAWS = 20
 
 def example_trials(space: Space) -> list[TrialConfig]:
     """A trial of every backbone at every image size that the space has, and all of `search.first`."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     pairs = itertools.product(space.values("backbone"), space.values("image_size"))
     wanted = [*space.search.first, *({"backbone": backbone, "image_size": size} for backbone, size in pairs)]
-    return [example for fixed in wanted if (example := _example(space, study, fixed))]
+    examples = [example for fixed in wanted if (example := _example(space, study, fixed))]
+    return list({example.model_dump_json(exclude={"seed"}): example for example in examples}.values())
 
 
 def _example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> TrialConfig | None:
@@ -70,10 +72,15 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
         for size in dict.fromkeys([*space.values("batch_size"), *steps])
         if size * space.resources.workers > images
     ]
-    for example in examples:
+    for example in {_network_of(example): example for example in examples}.values():
         try:
             check_fit(example, len(dataset.classes))
         except UserError as error:
             faults += error.faults
     if faults:
         raise UserError(f"{where}: {fault}" for fault in dict.fromkeys(faults))
+
+
+def _network_of(trial: TrialConfig) -> tuple[Any, ...]:
+    """What `check_fit` depends on."""
+    return (trial.backbone, sizes_of(trial), trial.has_aux_head, trial.aux_stage, trial.drop_path_rate)

@@ -12,7 +12,8 @@ from plotly.offline import get_plotlyjs
 
 from raysearch.errors import StudyError
 from raysearch.io import write_json, write_text
-from raysearch.report import read_study, render, write_report
+from raysearch.report import read_study, render
+from raysearch.report.__main__ import command
 from raysearch.report.figures import curves, history, parameters, trajectory
 from raysearch.report.page import duration, parameter, percent, signed_points
 from raysearch.report.study import short_names
@@ -233,7 +234,7 @@ def test_every_malformed_file_is_named_at_once(tmp_path):
 
 def test_a_folder_that_is_no_study_is_refused_and_left_alone(tmp_path):
     with pytest.raises(StudyError, match="not a study"):
-        write_report(tmp_path)
+        command(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,8 +254,8 @@ def test_the_command_writes_the_page_and_nothing_else_without_torch_and_ray(tmp_
 
 
 def test_the_verb_prints_faults_and_exits_with_2(tmp_path):
-    command = [sys.executable, "-m", "raysearch.report", str(tmp_path / "nothing")]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "raysearch.report", str(tmp_path / "nothing")]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert "no such folder" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -33,7 +33,7 @@ def best_of(lines: list[dict[str, Any]], role: str, objective: Objective) -> tup
 
 
 def summarise(paths: TrialPaths, objective: Objective, tencrop: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Value, best role, figures of the stored predictions, epochs and seconds; ``tencrop``: figures of TenCrop views."""
+    """Value, best role, figures of the stored predictions (``tencrop``: those of TenCrop views), epochs and seconds."""
     lines = read_metrics(paths)
     bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective))}
     sign = 1 if objective == "accuracy" else -1

@@ -125,7 +125,7 @@ def test_bfloat16_gives_nearly_the_loss_of_float32():
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=0.05)
 
 
-GOLDEN = (3.566543, 3.567970, 3.563098, 3.572681, 3.548594)
+GOLDEN = (3.551941, 3.553302, 3.548316, 3.537090, 3.541732)
 """Change these only with the mathematics, and say why."""
 
 

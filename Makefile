@@ -4,10 +4,10 @@ BIN := .venv/bin
 STUDY := runs/cr
 SET := best/cr
 
-.PHONY: setup search test check lint types help
+.PHONY: setup search test check lint types bench bench-full help
 
 help:  ## list what can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/.installed  ## make .venv and install everything, pinned
 
@@ -40,3 +40,15 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test  ## what CI runs: ruff, mypy, pytest
+
+bench: setup  ## measure the speed against peers (ONLY=name: one row)
+	-@$(MAKE) --no-print-directory .venv-bench/.installed
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-full: bench  ## and build, train and run every backbone at its own size
+	$(BIN)/python -m benchmarks.full_backbones
+
+.venv-bench/.installed: benchmarks/requirements.txt constraints.txt
+	$(BIN)/python -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	touch $@

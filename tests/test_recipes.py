@@ -13,8 +13,6 @@ from raysearch.train import open_training_data, train, write_result
 
 SPACES = sorted((Path(__file__).parents[1] / "spaces").glob("*.yaml"))
 DATA = {"source": "digits", "train_per_class": 4, "held_out_per_class": 4}
-BACKBONES = {"resnext101_32x4d": "resnext26ts", "densenet161": "densenet121"}
-"""A small relative, where the rest of a name does not name one."""
 
 
 class Silent:

@@ -4,11 +4,13 @@ from raysearch.data.dataset import Dataset, Split, open_dataset
 from raysearch.data.images import find_images, prepare_image, read_images
 from raysearch.data.records import SPLITS, split_name
 from raysearch.data.sources import available_splits
+from raysearch.data.whole import WholeImages
 
 __all__ = [
     "SPLITS",
     "Dataset",
     "Split",
+    "WholeImages",
     "available_splits",
     "find_images",
     "open_dataset",

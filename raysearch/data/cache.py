@@ -1,23 +1,23 @@
 """Decoded splits as Arrow files: written once, memory-mapped by every reader; each has its CRC-32 beside it.
 
-One row a sample: ``sample_id`` string, ``label`` int64, ``stored_sha256`` and ``pixels_sha256``
-fixed_size_binary[32] (of the stored bytes; of the decoded RGB pixels before resizing), ``image``
-fixed_size_list<uint8>[image_size * image_size * 3].
+One row a sample: the columns of `raysearch.data.forms.FACTS`, and those of its `Form`.
 """
 
 import hashlib
 import json
 import logging
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
 import pyarrow as pa
+from PIL import Image
 
-from raysearch.data.images import BadImage, decode, decoding_pool, square
+from raysearch.data.forms import FACTS, Form, Row
+from raysearch.data.images import BadImage, decode, decoding_pool
 from raysearch.data.records import Record, SplitSource
 from raysearch.errors import DataError
 from raysearch.io import replacing, write_text
@@ -29,53 +29,67 @@ _VERSION = 1
 log = logging.getLogger(__name__)
 
 
-def read_split(source: str, split: str, listed: SplitSource, image_size: int) -> tuple[pa.Table, list[str]]:
+class _NotKept(Exception):
+    """There are faults, or no images: nothing takes a place in the cache."""
+
+
+def read_split(source: str, split: str, listed: SplitSource, form: Form) -> tuple[pa.Table, list[str]]:
     """The split's table, from the cache or decoded into it, and the faults of its images.
 
-    With faults the table holds the other images, and nothing is kept.
+    With faults the table holds `FACTS` of the other images, and nothing is kept.
     """
-    path = cache_file(source, split, listed.identity, image_size)
+    path = cache_file(source, split, listed.identity, form.key)
     try:
-        return _map(path, image_size), []
+        return _map(path, form.schema), []
     except FileNotFoundError:
         pass
     except (OSError, pa.ArrowException, ValueError) as error:
         log.warning("%s: damaged, decoding again (%s)", path, error)
-    table, faults = _decode_all(listed, image_size)
-    if faults or not table.num_rows:
-        return table, faults
-    _write(path, table)
-    return _map(path, image_size), []
+    records, faults = listed.load()
+    try:
+        facts = _write(path, form.settled(records), records, faults)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: the cache cannot be written ({error}); set RAYSEARCH_CACHE to another folder"
+        ) from error
+    return (facts, faults) if faults or not facts.num_rows else (_map(path, form.schema), [])
 
 
-def cache_file(source: str, split: str, identity: Any, image_size: int) -> Path:
-    """A file name that changes with the source, its content, the size, and the way of decoding."""
+def cache_file(source: str, split: str, identity: Any, form_key: Sequence[Any]) -> Path:
+    """A file name that changes with the source, its content, what is kept of it, and the way of decoding."""
     where = source if source == "digits" else str(Path(source).resolve())
-    parts = [_VERSION, PIL.__version__, pa.__version__, where, split, image_size, identity]
+    parts = [_VERSION, PIL.__version__, pa.__version__, where, split, *form_key, identity]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return data_cache() / f"{Path(where).name[:40]}-{split}-{image_size}-{key[:20]}.arrow"
+    form = "-".join(map(str, form_key))
+    return data_cache() / f"{Path(where).name[:40]}-{split}-{form}-{key[:20]}.arrow"
 
 
-def _map(path: Path, image_size: int) -> pa.Table:
+def _map(path: Path, schema: pa.Schema) -> pa.Table:
     """The table, mapped. Its checksum is looked at first: Arrow crashes on some damaged files."""
     expected = _checksum_file(path).read_text()
     mapped = pa.memory_map(str(path)).read_buffer()
     if expected != _checksum(mapped):
         raise ValueError("its checksum differs")
     table = pa.ipc.open_file(mapped).read_all()
-    assert table.schema.equals(_schema(image_size)), table.schema
+    assert table.schema.equals(schema), table.schema
     return table
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: Path, form: Form, records: Sequence[Record], faults: list[str]) -> pa.Table:
+    """Decode into the file, batch by batch; faults go into ``faults``. Returns the images' `FACTS`."""
+    batches = []
     try:
-        with replacing(path) as aside, pa.ipc.new_file(str(aside), table.schema) as out:
-            out.write_table(table, max_chunksize=table.num_rows)  # one batch, so that a reader can map it
+        with replacing(path) as aside, pa.ipc.new_file(str(aside), form.schema) as out:
+            for batch in form.batches(_decoded(records, form, faults), len(records)):
+                batches.append(batch.select(list(FACTS)))
+                if not faults:
+                    out.write_batch(batch)
+            if faults or not any(batch.num_rows for batch in batches):
+                raise _NotKept
         write_text(_checksum_file(path), _checksum(pa.memory_map(str(path)).read_buffer()))
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: the cache cannot be written ({error}); set RAYSEARCH_CACHE to another folder"
-        ) from error
+    except _NotKept:
+        pass
+    return pa.Table.from_batches(batches, pa.schema(FACTS))
 
 
 def _checksum_file(path: Path) -> Path:
@@ -86,44 +100,23 @@ def _checksum(content: pa.Buffer) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-def _schema(image_size: int) -> pa.Schema:
-    return pa.schema(
-        {
-            "sample_id": pa.string(),
-            "label": pa.int64(),
-            "stored_sha256": pa.binary(32),
-            "pixels_sha256": pa.binary(32),
-            "image": pa.list_(pa.uint8(), image_size * image_size * 3),
-        }
-    )
-
-
-def _decode_all(listed: SplitSource, image_size: int) -> tuple[pa.Table, list[str]]:
-    records, faults = listed.load()
-    images = np.empty((len(records), image_size, image_size, 3), np.uint8)
-    rows: list[tuple[str, int, bytes, bytes]] = []
+def _decoded(records: Sequence[Record], form: Form, faults: list[str]) -> Iterator[Row]:
     with decoding_pool() as pool:
-        for record, result in zip(records, pool.map(partial(_decode, image_size=image_size), records), strict=True):
+        for record, result in zip(records, pool.map(partial(_decode, keep=form.keep), records), strict=True):
             if isinstance(result, str):
                 faults.append(result)
             else:
-                stored, pixels, images[len(rows)] = result
-                rows.append((record.sample_id, record.label, stored, pixels))
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
-    flat = pa.array(images[: len(rows)].ravel())
-    arrays = [*columns, pa.FixedSizeListArray.from_arrays(flat, image_size * image_size * 3)]
-    schema = _schema(image_size)
-    return pa.table(dict(zip(schema.names, arrays, strict=True)), schema=schema), faults
+                yield Row(record.sample_id, record.label, *result)
 
 
-def _decode(record: Record, image_size: int) -> tuple[bytes, bytes, np.ndarray] | str:
-    """SHA-256 of the stored bytes and of the pixels, and the prepared image; or a fault."""
+def _decode(record: Record, keep: Callable[[Image.Image, bytes], Any]) -> tuple[bytes, bytes, Any] | str:
+    """SHA-256 of the stored bytes and of the pixels, and what is kept; or a fault."""
     try:
-        stored = record.stored.read_bytes() if isinstance(record.stored, Path) else record.stored
+        stored = record.read()
         image = decode(stored)
     except BadImage as error:
         return f"{record.where}: cannot be decoded: {error}"
     except OSError as error:
         return f"{record.where}: cannot be read: {error.strerror}"
     pixels = hashlib.sha256(b"%d %d " % image.size + image.tobytes())
-    return hashlib.sha256(stored).digest(), pixels.digest(), square(image, image_size)
+    return hashlib.sha256(stored).digest(), pixels.digest(), keep(image, stored)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ import pyarrow as pa
 
 from raysearch.config import DataConfig, display_path
 from raysearch.data.cache import read_split
-from raysearch.data.records import split_name
+from raysearch.data.forms import Form, Squares
+from raysearch.data.merging import MERGED, merge_splits
+from raysearch.data.records import Source, split_name
 from raysearch.data.sources import list_source
+from raysearch.data.whole import Whole, WholeImages
 from raysearch.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -27,8 +30,9 @@ class Split:
     sample_ids: tuple[str, ...]
     labels: np.ndarray
     """int64 [samples], indices in the dataset's classes"""
-    images: np.ndarray
-    """uint8 [samples, image_size, image_size, 3]"""
+    images: Any
+    """An array, uint8 [samples, image_size, image_size, 3]; of the train split of a dataset with `whole_train`:
+    `WholeImages`. Who opened the dataset knows which."""
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -44,28 +48,43 @@ class Dataset:
     """SHA-256 of the labelled train and held_out data; None when one of them was not asked for"""
     image_size: int
     splits: Mapping[str, Split]
+    config: DataConfig
+    whole_train: bool = False
+    """Whether the train split's images are whole"""
 
     @property
     def counts(self) -> dict[str, int]:
         """Images in each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
+    def at(self, image_size: int, splits: Sequence[str] | None = None) -> "Dataset":
+        """The same data at another size: these splits, or those named. Raises `DataError` if it has changed."""
+        other = open_dataset(self.config, image_size, splits or tuple(self.splits), self.whole_train)
+        if None not in (self.fingerprint, other.fingerprint) and self.fingerprint != other.fingerprint:
+            raise DataError(f"{display_path(self.source)}: its images are no longer those that the run began with")
+        return replace(other, fingerprint=other.fingerprint or self.fingerprint)
 
-def open_dataset(config: DataConfig, image_size: int, splits: Sequence[str] = ("train", "held_out")) -> Dataset:
-    """The splits of ``config.source`` with every image prepared at ``image_size`` (`prepare_image`).
+
+def open_dataset(
+    config: DataConfig, image_size: int, splits: Sequence[str] = ("train", "held_out"), whole_train: bool = False
+) -> Dataset:
+    """The splits of ``config.source`` with every image prepared at ``image_size`` (`prepare_image`); with
+    ``whole_train`` the train split's images are `WholeImages`, as ``config`` says how to store them.
 
     The first call decodes into the cache (`raysearch.paths.data_cache`), later ones map it. Raises one
     `DataError` with every fault of the splits asked for; other splits need not exist.
     """
     names = tuple(dict.fromkeys(split_name(split) for split in splits))
-    source = list_source(config, names)
+    source = _listed(config, names)
     faults = list(source.faults)
     tables = {}
     for name, listed in source.splits.items():
-        tables[name], wrong = read_split(config.source, name, listed, image_size)
-        faults += wrong
-        if not tables[name].num_rows and not faults:
-            faults.append(f"{config.source}: no images in split {name}")
+        if name in names:
+            form = _form(config, image_size, whole_train and name == "train")
+            tables[name], wrong = read_split(config.source, name, listed, form)
+            faults += wrong
+            if not tables[name].num_rows and not faults:
+                faults.append(f"{config.source}: no images in split {name}")
     faults += _shared_images(config.source, tables)
     if "train" in names and len(source.classes) == 1:
         faults.append(
@@ -79,17 +98,35 @@ def open_dataset(config: DataConfig, image_size: int, splits: Sequence[str] = ("
         fingerprint=_fingerprint(tables, source.classes),
         image_size=image_size,
         splits={name: _split(name, tables[name], image_size) for name in names},
+        config=config,
+        whole_train=whole_train,
     )
+
+
+def _listed(config: DataConfig, names: Sequence[str]) -> Source:
+    """The source with the splits asked for; also those that they are merged from."""
+    if config.merged_held_out_per_class is None or not set(MERGED) & set(names):
+        return list_source(config, names)
+    return merge_splits(list_source(config, tuple(dict.fromkeys((*MERGED, *names)))), config)
+
+
+def _form(config: DataConfig, image_size: int, is_whole: bool) -> Form:
+    if not is_whole:
+        return Squares(image_size)
+    return Whole(config.stored_side or round(image_size * 8 / 7), config.storage)
 
 
 def _split(name: str, table: pa.Table, image_size: int) -> Split:
-    pixels = table["image"].chunk(0).flatten().to_numpy()
     return Split(
         name=name,
         sample_ids=tuple(table["sample_id"].to_pylist()),
-        labels=table["label"].chunk(0).to_numpy(),
-        images=pixels.reshape(-1, image_size, image_size, 3),
+        labels=table["label"].to_numpy(),
+        images=WholeImages(table) if "height" in table.column_names else _squares(table, image_size),
     )
+
+
+def _squares(table: pa.Table, image_size: int) -> np.ndarray:
+    return table["image"].chunk(0).flatten().to_numpy().reshape(-1, image_size, image_size, 3)
 
 
 def _fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str]) -> str | None:

@@ -28,6 +28,10 @@ class Record:
     stored: bytes | Path
     """The encoded image, or the file that holds it"""
 
+    def read(self) -> bytes:
+        """The encoded image. Raises `OSError`."""
+        return self.stored.read_bytes() if isinstance(self.stored, Path) else self.stored
+
 
 @dataclass(frozen=True)
 class SplitSource:

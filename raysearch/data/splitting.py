@@ -27,15 +27,11 @@ def sizes_of(config: DataConfig, default: int | None = None) -> SplitSizes:
 def divide(
     ids: Mapping[str, Iterable[str]], sizes: SplitSizes, seed: int, where: str
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Sample ids of each split from the sample ids of each class, sorted; and a fault a class too small.
-
-    A sample's place in its class is decided by a hash of the seed and its id alone, so that a file more
-    or less moves few others, and no library's random generator has to stay the same.
-    """
+    """Sample ids of each split from the sample ids of each class, sorted; and a fault a class too small."""
     parts: dict[str, list[str]] = {"train": [], "held_out": [], "test": []}
     faults = []
     for name, members in ids.items():
-        order = sorted(members, key=lambda sample_id: (_draw(seed, sample_id), sample_id))
+        order = in_draw_order(members, seed)
         n_train, n_held_out = sizes.of(len(order))
         if n_train + n_held_out > len(order):
             faults.append(_too_small(name, order, n_train, n_held_out, where))
@@ -45,8 +41,13 @@ def divide(
     return {split: sorted(part) for split, part in parts.items()}, faults
 
 
-def _draw(seed: int, sample_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{sample_id}".encode()).digest()
+def in_draw_order(ids: Iterable[str], seed: int) -> list[str]:
+    """A class's sample ids in the order in which splits draw from them.
+
+    A sample's place is decided by a hash of the seed and its id alone, so that a file more or less moves few others,
+    and no library's random generator has to stay the same.
+    """
+    return sorted(ids, key=lambda sample_id: (hashlib.sha256(f"{seed}/{sample_id}".encode()).digest(), sample_id))
 
 
 def _too_small(name: str, members: Sequence[str], n_train: int, n_held_out: int, where: str) -> str:

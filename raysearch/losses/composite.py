@@ -9,6 +9,7 @@ from torch import Tensor
 from raysearch.config import MethodConfig
 from raysearch.losses.contrastive import contrastive_regularization, positive_pairs
 from raysearch.losses.cross_entropy import cross_entropy, reverse_cross_entropy
+from raysearch.losses.gather import gather_labels, gather_views
 from raysearch.losses.jensen_shannon import jensen_shannon
 from raysearch.losses.mean_teacher import mean_teacher
 
@@ -39,7 +40,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class CompositeLoss:
-    """Puts the terms together. All mathematics are in float32, whatever the network computes in."""
+    """Puts the terms together. All mathematics are in float32, whatever the network computes in (float64 stays)."""
 
     method: MethodConfig
     label_smoothing: float
@@ -55,23 +56,24 @@ class CompositeLoss:
         teacher_logits: Tensor | None,
         targets: SoftTargets,
         epochs_done: float,
+        embeddings: Tensor | None = None,
     ) -> Terms:
         """``logits`` [views * batch, classes], a view after the other; ``targets`` of the batch's images, the
-        same for every view; ``epochs_done``: epochs since the start, with fraction, for the ramp-up.
+        same for every view; ``epochs_done``: epochs since the start, with fraction, for the ramp-up; ``embeddings``
+        [views * batch, width], L2-normalised: what ``contrast: features`` contrasts.
         """
         method = self.method
-        log_probs = logits.float().log_softmax(1)
+        log_probs = _log_probs(logits)
         smoothed = targets.dense(self.label_smoothing).repeat(method.views, 1)
         loss, parts = self._classification(log_probs, smoothed, "")
         if method.beta > 0:
-            parts["cr"] = self._contrastive(log_probs.exp(), targets)
+            parts["cr"] = self._contrastive(log_probs.exp() if method.contrast == "probs" else embeddings, targets)
             loss = loss + method.beta * parts["cr"]
         if teacher_logits is not None and method.gamma > 0:
-            consistency = mean_teacher(log_probs, teacher_logits.float().log_softmax(1), method.direction)
-            parts["mt"] = consistency.mean()
+            parts["mt"] = mean_teacher(log_probs, _log_probs(teacher_logits), method.direction).mean()
             loss = loss + method.gamma * rampup(epochs_done, method.rampup_epochs) * parts["mt"]
         if aux_logits is not None and method.aux_weight > 0:
-            aux_loss, aux_parts = self._classification(aux_logits.float().log_softmax(1), smoothed, "aux_")
+            aux_loss, aux_parts = self._classification(_log_probs(aux_logits), smoothed, "aux_")
             loss = loss + method.aux_weight * aux_loss
             parts |= aux_parts
         return Terms(loss, {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}})
@@ -85,12 +87,26 @@ class CompositeLoss:
             loss = loss + self.method.alpha * reverse
         return loss, parts
 
-    def _contrastive(self, probs: Tensor, targets: SoftTargets) -> Tensor:
-        """Mean over the anchors that have a positive."""
-        divergence = jensen_shannon(targets.classes, targets.masses)
-        positives = positive_pairs(divergence, self.method.delta, self.method.views)
-        terms, has_positive = contrastive_regularization(probs, positives, self.method.tau)
-        return terms.sum() / has_positive.sum().clamp_min(1)
+    def _contrastive(self, rows: Tensor | None, targets: SoftTargets) -> Tensor:
+        """Mean or sum over the anchors that have a positive."""
+        assert rows is not None, "contrast: features needs embeddings"
+        classes, masses = targets.classes, targets.masses
+        if self.method.gather:
+            rows = gather_views(rows, self.method.views)
+            classes, masses = gather_labels(classes, masses)
+        positives = positive_pairs(jensen_shannon(classes, masses), self.method.delta, self.method.views)
+        with torch.autocast(rows.device.type, enabled=False):
+            terms, has_positive = contrastive_regularization(_at_least_float32(rows), positives, self.method.tau)
+        total = terms.sum()
+        return total if self.method.reduction == "sum" else total / has_positive.sum().clamp_min(1)
+
+
+def _log_probs(logits: Tensor) -> Tensor:
+    return _at_least_float32(logits).log_softmax(1)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def rampup(epochs_done: float, rampup_epochs: float) -> float:

@@ -1,9 +1,9 @@
 """Pairwise Jensen-Shannon divergence of mixed labels, without a tensor of batch x batch x classes.
 
-A mixed label has at most a few classes. Writing phi(x) = x log x, JSD(p, q) is the sum over classes of
-(phi(p_c) + phi(q_c)) / 2 - phi((p_c + q_c) / 2). Where only p has mass the class adds p_c log(2) / 2, so rows
-that share no class are log 2 apart, and only shared classes change that. Each row keeps K (class, mass)
-slots; comparing slot a of every row with slot b of every row takes K^2 matrices of batch x batch.
+Two labels that share no class are log 2 apart, and each class that they share brings them nearer. With
+phi(x) = x log x, JSD(p, q) = log 2 - 1/2 sum_c [ phi(p_c + q_c) - phi(p_c) - phi(q_c) ], where a class that p or q
+lacks adds nothing. A label has a few (class, mass) slots, so the sum runs over pairs of slots, each one matrix of
+batch x batch: the same work whatever the labels are.
 """
 
 import math
@@ -16,19 +16,25 @@ def jensen_shannon(classes: Tensor, masses: Tensor) -> Tensor:
     """Exact divergence, in nats, of every pair of labels.
 
     ``classes`` int64 and ``masses`` float, both [batch, slots]: a row's label has ``masses`` at ``classes``,
-    sums to 1, and a class that stands in two slots counts with the sum. Returns [batch, batch], from 0 to log 2.
+    sums to 1, and a class that stands in two slots counts with the sum. Returns [batch, batch], symmetric, from 0 to
+    log 2.
     """
-    masses = _merge_repeated(classes, masses)
-    slots = classes.shape[1]
-    divergence = torch.full((len(classes), len(classes)), math.log(2), dtype=masses.dtype, device=masses.device)
-    for a in range(slots):
-        for b in range(slots):
-            p, q = masses[:, a, None], masses[None, :, b]
-            middle = (p + q) / 2
-            both = (torch.special.xlogy(p, p) + torch.special.xlogy(q, q)) / 2 - torch.special.xlogy(middle, middle)
-            is_shared = (classes[:, a, None] == classes[None, :, b]) & (p > 0) & (q > 0)
-            divergence += torch.where(is_shared, both - middle * math.log(2), 0)
-    return divergence.clamp_min(0)
+    masses = _merge_repeated(classes, masses).T.contiguous()
+    classes = classes.T.contiguous()
+    own = _x_log_x(masses)
+    shared = masses.new_zeros(masses.shape[1], masses.shape[1])
+    for a in range(len(masses)):
+        for b in range(a + 1):
+            gain = _x_log_x(masses[a, :, None] + masses[b]).sub_(own[a, :, None]).sub_(own[b])
+            gain.mul_(classes[a, :, None] == classes[b])
+            # The transpose, added below, brings the pair (b, a), and (a, a) for the second time.
+            shared.add_(gain, alpha=1 if a != b else 0.5)
+    return (math.log(2) - (shared + shared.T) / 2).clamp_min(0)
+
+
+def _x_log_x(x: Tensor) -> Tensor:
+    """0 at 0; `torch.xlogy` takes about twice as long."""
+    return x.clamp_min(torch.finfo(x.dtype).tiny).log_().mul_(x)
 
 
 def _merge_repeated(classes: Tensor, masses: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ def check_fit(trial: TrialConfig, num_classes: int) -> None:
                 num_classes,
                 size,
                 has_aux_head=trial.has_aux_head,
+                dropout=trial.dropout,
                 drop_path_rate=trial.drop_path_rate,
                 aux_stage=trial.aux_stage,
             )

@@ -25,6 +25,7 @@ from raysearch.train import heldout
 from raysearch.train.batches import seed_of
 from raysearch.train.distributed import current_world
 from raysearch.train.figures import best_look, recalls
+from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
 from raysearch.train.resume import restore, save
@@ -54,7 +55,10 @@ def train(
     Returns True when all epochs were done, False when the host asked to stop. Raises `Diverged` when the loss is not
     finite, `UserError` when the config does not fit the data.
     """
-    return Training(config, dataset, paths, reporter, trial_number, loader_workers).run()
+    training = Training(config, dataset, paths, reporter, trial_number, loader_workers)
+    if training.world.device.type == "cpu":
+        keep_freed_memory()
+    return training.run()
 
 
 class Training:

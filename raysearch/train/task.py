@@ -86,8 +86,9 @@ class Task:
         inputs, targets = self.inputs(batch)
         self.student.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            outputs, embeddings = self.network(inputs)
+            # The teacher first: its pass then needs no memory beside the student's graph.
             teacher_logits = self._teacher_logits(inputs) if self.objective.needs_teacher else None
+            outputs, embeddings = self.network(inputs)
         return self.objective(
             logits=outputs.logits,
             aux_logits=outputs.aux_logits,

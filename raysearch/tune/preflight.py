@@ -83,4 +83,4 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
 
 def _network_of(trial: TrialConfig) -> tuple[Any, ...]:
     """What `check_fit` depends on."""
-    return (trial.backbone, sizes_of(trial), trial.has_aux_head, trial.aux_stage, trial.drop_path_rate)
+    return (trial.backbone, sizes_of(trial), trial.has_aux_head, trial.aux_stage, trial.dropout, trial.drop_path_rate)

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import reference
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from raysearch.losses.contrastive import contrastive_regularization, positive_pairs
+from raysearch.losses.contrastive import STRIP, contrastive_regularization, positive_pairs
 
 
 def batch(n=7, classes=4, seed=0):
@@ -65,9 +68,70 @@ def test_a_batch_of_one_has_no_term():
 
 def test_its_gradient_is_that_of_finite_differences():
     probs, positives = batch(n=5)
-    assert torch.autograd.gradcheck(
-        lambda p: contrastive_regularization(p, positives, 0.5)[0], probs.requires_grad_(), atol=1e-6
-    )
+
+    def terms(rows):
+        return contrastive_regularization(rows, positives, 0.5)[0]
+
+    assert torch.autograd.gradcheck(terms, probs.requires_grad_(), atol=1e-6)
+
+
+def plain_terms(rows, positives, tau):
+    """The formula by torch's own operations, with autograd's gradient."""
+    itself = torch.eye(len(rows), dtype=torch.bool)
+    similarity = rows @ rows.T / tau
+    log_share = similarity - similarity.masked_fill(itself, -math.inf).logsumexp(1, keepdim=True)
+    weights = (positives & ~itself).to(rows.dtype)
+    return -(log_share * weights).sum(1) / weights.sum(1).clamp_min(1)
+
+
+@pytest.mark.parametrize("n", [STRIP - 1, STRIP, STRIP + 1, 2 * STRIP + 3])
+def test_a_batch_of_several_strips_has_the_terms_and_the_gradient_of_the_plain_formula(n):
+    probs, positives = batch(n, classes=3)
+    weights = torch.rand(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradients = []
+    for terms_of in (lambda *a: contrastive_regularization(*a)[0], plain_terms):
+        rows = probs.clone().requires_grad_()
+        terms = terms_of(rows, positives, 0.1)
+        (terms * weights).sum().backward()
+        gradients.append((terms.detach(), rows.grad))
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-13)
+
+
+def test_a_second_backward_pass_adds_the_same_gradient_again():
+    probs, positives = batch()
+    probs.requires_grad_()
+    terms, _ = contrastive_regularization(probs, positives, 0.1)
+    terms.sum().backward(retain_graph=True)
+    once = probs.grad.clone()
+    terms.sum().backward()
+    assert once.abs().max() > 0
+    torch.testing.assert_close(probs.grad, 2 * once)
+
+
+def test_forward_and_backward_take_less_than_two_products_of_full_size():
+    n, width = 4 * STRIP, 64
+    rows = torch.rand(n, width).softmax(1).requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        contrastive_regularization(rows, torch.ones(n, n, dtype=torch.bool), 0.1)[0].sum().backward()
+    assert n * n * width * 2 < counter.get_total_flops() < 2 * n * n * width * 2
+
+
+def test_its_arguments_are_left_as_they_are():
+    probs, positives = batch()
+    before = probs.clone(), positives.clone()
+    contrastive_regularization(probs, positives, 0.1)
+    assert torch.equal(probs, before[0])
+    assert torch.equal(positives, before[1])
+
+
+def test_features_of_length_one_by_hand():
+    # Cosines to anchor 0: 1/2 (its positive), -1. ln(e^0.5 + e^-1) - 0.5 at tau 1.
+    angles = torch.tensor([0.0, math.pi / 3, math.pi])
+    features = torch.stack([angles.cos(), angles.sin()], 1)
+    positives = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    terms, _ = contrastive_regularization(features, positives, 1.0)
+    assert terms[0].item() == pytest.approx(math.log(math.exp(0.5) + math.exp(-1)) - 0.5, rel=1e-6)
+    assert terms[2].item() == 0
 
 
 def test_large_similarities_over_a_small_temperature_stay_finite():

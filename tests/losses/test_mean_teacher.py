@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import reference
 import torch
 
 from raysearch.losses import mean_teacher
@@ -15,6 +17,17 @@ STUDENT, TEACHER = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[0.5, 0.5]]).
 )
 def test_each_direction_is_its_kl_divergence(direction, expected):
     assert mean_teacher(STUDENT, TEACHER, direction).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["student_teacher", "teacher_student"])
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_each_direction_agrees_with_loops_in_float64(direction, dtype, rtol):
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(size=(6, 5)), rng.normal(size=(6, 5))
+    p, q = reference.softmax(student), reference.softmax(teacher)
+    expected = reference.kl(p, q) if direction == "student_teacher" else reference.kl(q, p)
+    log_probs = [torch.tensor(logits).to(dtype).log_softmax(1) for logits in (student, teacher)]
+    np.testing.assert_allclose(mean_teacher(*log_probs, direction), expected, rtol=rtol)
 
 
 @pytest.mark.parametrize("direction", ["student_teacher", "teacher_student"])

@@ -25,18 +25,26 @@ def targets():
     return SoftTargets(classes, torch.tensor([0.7, 0.3]).expand(BATCH, 2), CLASSES)
 
 
-def expected_parts(method, smoothing, targets, epochs_done):
+def embeddings():
+    """Projected features of length 1, one a view and image."""
+    generator = torch.Generator().manual_seed(4)
+    return torch.nn.functional.normalize(torch.randn(2 * BATCH, 6, generator=generator), dim=1)
+
+
+def expected_parts(method, smoothing, targets, epochs_done, outputs=None):
     """Every part and the loss by `reference`, in float64."""
-    logits, aux, teacher = (reference.softmax(t.double().numpy()) for t in tensors(method.views))
+    logits, aux, teacher = (reference.softmax(t.double().numpy()) for t in outputs or tensors(method.views))
     labels = reference.dense(targets.classes.tolist(), targets.masses.double().numpy(), CLASSES)
     smoothed = np.tile(labels * (1 - smoothing) + smoothing / CLASSES, (method.views, 1))
     near = np.eye(BATCH, dtype=bool) | ((method.delta > 0) & (reference.jensen_shannon(labels) <= method.delta + 1e-7))
-    contrastive = reference.contrastive(logits, np.tile(near, (method.views, method.views)), method.tau)
+    contrasted = logits if method.contrast == "probs" else embeddings().double().numpy()
+    contrastive = reference.contrastive(contrasted, np.tile(near, (method.views, method.views)), method.tau)
+    reduce = {"mean": np.mean, "sum": np.sum}[method.reduction]
     parts = {
         "ce": reference.cross_entropy(logits, smoothed).mean(),
         "rce": reference.reverse_cross_entropy(logits, smoothed, method.log_floor).mean(),
-        "cr": np.mean([term for term in contrastive if term is not None]),
-        "mt": reference.kl(logits, teacher).mean(),
+        "cr": reduce([term for term in contrastive if term is not None]),
+        "mt": reference.kl(*((logits, teacher) if method.direction == "student_teacher" else (teacher, logits))).mean(),
         "aux_ce": reference.cross_entropy(aux, smoothed).mean(),
         "aux_rce": reference.reverse_cross_entropy(aux, smoothed, method.log_floor).mean(),
     }
@@ -54,6 +62,39 @@ def test_the_whole_is_the_weighted_sum_of_the_papers_terms(alpha, delta, targets
     expected = expected_parts(method, 0.1, targets, 2.0)
     assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(expected, rel=1e-5)
     assert terms.loss.item() == pytest.approx(expected["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"contrast": "features", "tau": 0.3},
+        {"reduction": "sum"},
+        {"direction": "teacher_student"},
+        {"gather": True},
+    ],
+)
+def test_each_choice_of_the_method_is_its_formula(chosen, targets):
+    """Without other ranks, a gathered contrast is one's own."""
+    method = MethodConfig(**chosen)
+    terms = CompositeLoss(method, 0.1)(*tensors(), targets, 2.0, embeddings=embeddings())
+    expected = expected_parts(method, 0.1, targets, 2.0)
+    assert {name: float(part) for name, part in terms.parts.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_contrast_of_features_moves_the_features_alone(targets):
+    features, logits = embeddings().requires_grad_(), tensors()[0].requires_grad_()
+    objective = CompositeLoss(MethodConfig(**(OFF | {"beta": 1.0}), contrast="features"), 0.1)
+    terms = objective(logits, None, None, targets, 0.0, embeddings=features)
+    terms.loss.backward()
+    assert features.grad.abs().max() > 0
+    plain = tensors()[0].requires_grad_()
+    CompositeLoss(MethodConfig(**OFF), 0.1)(plain, None, None, targets, 0.0).loss.backward()
+    torch.testing.assert_close(logits.grad, plain.grad)
+
+
+def test_a_contrast_of_features_without_features_is_a_fault_of_the_caller(targets):
+    with pytest.raises(AssertionError, match="embeddings"):
+        CompositeLoss(MethodConfig(contrast="features"), 0.1)(*tensors(), targets, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +122,6 @@ def test_a_single_view_with_unmixed_labels_is_plain_cross_entropy():
     torch.testing.assert_close(terms.loss, torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1))
 
 
-def test_one_view_without_near_targets_has_a_contrastive_term_of_zero():
-    targets = SoftTargets(torch.arange(4)[:, None], torch.ones(4, 1), 4)
-    terms = CompositeLoss(MethodConfig(views=1), 0.1)(torch.randn(4, 4), None, None, targets, 0.0)
-    assert float(terms.parts["cr"]) == 0
-    assert terms.loss.isfinite()
-
-
 def test_positives_are_found_before_label_smoothing(targets):
     method = MethodConfig(delta=0.05)
     plain, smoothed = (CompositeLoss(method, eps)(*tensors(), targets, 0.0).parts["cr"] for eps in (0.0, 0.6))
@@ -110,6 +144,32 @@ def test_bfloat16_logits_are_computed_on_in_float32(targets):
     assert found.loss.dtype == torch.float32
     assert found.loss == exact.loss
     assert found.loss.item() == pytest.approx(original.loss.item(), rel=0.01)
+    in_float64 = expected_parts(MethodConfig(), 0.1, targets, 1.0, rounded)
+    assert {name: float(part) for name, part in found.parts.items()} == pytest.approx(in_float64, rel=1e-5)
+
+
+def test_within_autocast_the_objective_is_the_same(targets):
+    outside = CompositeLoss(MethodConfig(), 0.1)(*tensors(), targets, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = CompositeLoss(MethodConfig(), 0.1)(*tensors(), targets, 1.0)
+    assert within.parts == outside.parts
+
+
+def test_float64_logits_are_computed_on_in_float64(targets):
+    found = CompositeLoss(MethodConfig(), 0.1)(*(t.double() for t in tensors()), targets, 1.0)
+    expected = expected_parts(MethodConfig(), 0.1, targets, 1.0)
+    assert {name: float(part) for name, part in found.parts.items()} == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_gradient_of_the_whole_is_that_of_finite_differences(targets):
+    inputs = [t.double().requires_grad_() for t in (*tensors(), embeddings())]
+    for contrast in ("probs", "features"):
+        objective = CompositeLoss(MethodConfig(contrast=contrast), 0.1)
+
+        def loss(logits, aux, features, objective=objective):
+            return objective(logits, aux, inputs[2].detach(), targets, 1.0, embeddings=features).loss
+
+        assert torch.autograd.gradcheck(loss, (inputs[0], inputs[1], inputs[3]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,15 @@
+"""The rows: a module each, with ``BOUND``, ``IS_AT_MOST`` and ``measure() -> Measured``."""
+
+ROWS = {
+    "jensen_shannon": "benchmarks.rows.jensen_shannon",
+    "contrastive_metric_learning": "benchmarks.rows.contrastive_metric_learning",
+    "contrastive_supcontrast": "benchmarks.rows.contrastive_supcontrast",
+    "ema": "benchmarks.rows.ema",
+    "crop_flip_torchvision": "benchmarks.rows.crop_flip_torchvision",
+    "crop_flip_airbench": "benchmarks.rows.crop_flip_airbench",
+    "views_jpeg": "benchmarks.rows.views_jpeg",
+    "views_decoded": "benchmarks.rows.views_decoded",
+    "plain_step": "benchmarks.rows.plain_step",
+    "full_step": "benchmarks.rows.full_step",
+    "precision": "benchmarks.rows.precision",
+}

@@ -1,0 +1,46 @@
+"""Contrastive regularization, forward and backward, against pytorch-metric-learning's SupConLoss.
+
+The rows of `contrastive_supcontrast`, with the same loss and gradient; the peer compares labels to find its positives,
+in less than a hundredth of its time. It is a process by itself, so the sides take turns of many runs each. Seconds are
+those of the processor: wall time would count what else runs meanwhile.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from timeit import repeat
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.measure import Measured, median_ratio, milliseconds, peer
+from benchmarks.rows.contrastive_supcontrast import TAU, forward_backward, our_loss, samples
+
+NAME = "contrastive_metric_learning"
+BOUND = 2.0
+IS_AT_MOST = False
+TURNS, RUNS = 5, 30
+
+
+def measure() -> Measured:
+    probs, labels = samples()
+    positives = labels[:, None] == labels
+
+    def run() -> tuple[Tensor, Tensor]:
+        return forward_backward(our_loss, probs, positives)
+
+    loss, gradient = run()
+    our_seconds, peer_seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        np.savez(given, probs=probs.detach().numpy(), labels=labels.numpy(), tau=TAU, runs=RUNS)
+        for _ in range(TURNS):
+            peer("supcon_metric_learning.py", str(given), str(found))
+            its = np.load(found)
+            np.testing.assert_allclose(loss, its["loss"], rtol=1e-5)
+            np.testing.assert_allclose(gradient, its["gradient"], rtol=1e-4, atol=1e-8)
+            peer_seconds.append(float(np.median(its["seconds"])))
+            times = repeat(run, timer=time.process_time, number=1, repeat=RUNS)
+            our_seconds.append(statistics.median(times))
+    return Measured(median_ratio(peer_seconds, our_seconds), milliseconds(our_seconds), milliseconds(peer_seconds))

@@ -1,0 +1,24 @@
+"""Our training step with the method off against timm's: at least 0.97 of its speed.
+
+Both sides: wrn_16_2 at 32 px, 64 images, channels last, the precision that we choose for it here, label smoothing,
+RMSprop in TensorFlow's form. From a uint8 batch, which each normalises in its own way, to moved weights, moved
+averages and the next learning rate. Reading and augmenting images is in other rows.
+"""
+
+from benchmarks.measure import Measured, speedup
+from benchmarks.our_step import CLASSES, PLAIN, STEPS_PER_EPOCH, UNVARIED, OurStep
+from benchmarks.peers.timm_step import TimmStep
+from raysearch.config import TrialConfig
+
+NAME = "plain_step"
+BOUND = 0.97
+IS_AT_MOST = False
+
+
+def measure() -> Measured:
+    config = TrialConfig(batch_size=64, dropout=0.0, method=PLAIN, augment=UNVARIED)
+    ours = OurStep(config)
+    precision = ours.task.precision
+    timms = TimmStep(config, CLASSES, STEPS_PER_EPOCH, use_bfloat16=precision == "bfloat16")
+    batch = ours.batch
+    return speedup(ours, lambda: timms(batch.views, batch.labels), repeats=4, note=f"{config.backbone}, {precision}")

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from raysearch.augment.cutout import random_cutout
 from raysearch.augment.draws import seeded_globally
 from raysearch.augment.erasing import random_erasing
-from raysearch.augment.fast_policy import apply_policy
+from raysearch.augment.fast_policy import AutoAugment, RandAugment, TrivialAugmentWide, Waiting, apply_policy
 from raysearch.augment.geometry import draw_crop_flip
 from raysearch.augment.resized import random_resized_crops
 from raysearch.augment.stubborn import stubborn_augmentation
@@ -29,13 +29,13 @@ BASIC = v2.Compose(
 )
 """JZ's standard set beside the flip: rotation, scale change, blur. The magnitudes are ours."""
 
-POLICIES: dict[Policy, Callable[[Image.Image], Image.Image] | None] = {
+POLICIES: dict[Policy, Callable[[Image.Image], Image.Image | Waiting] | None] = {
     "none": None,
     "basic": BASIC,
-    "autoaugment": v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET),
-    "autoaugment_cifar10": v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10),
-    "randaugment": v2.RandAugment(),
-    "trivialaugment": v2.TrivialAugmentWide(),
+    "autoaugment": AutoAugment(v2.AutoAugmentPolicy.IMAGENET),
+    "autoaugment_cifar10": AutoAugment(v2.AutoAugmentPolicy.CIFAR10),
+    "randaugment": RandAugment(),
+    "trivialaugment": TrivialAugmentWide(),
 }
 
 

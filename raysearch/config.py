@@ -4,6 +4,7 @@ Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, 
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -49,7 +50,7 @@ class DataConfig(Section):
     """How `crop: resized` finds its train images: decoded once, or as JPEG at `stored_side`; `auto`: decoded while
     they take at most 4 GiB."""
     stored_side: Annotated[int, Field(ge=8)] | None = None
-    """Longest short side, in pixels, at which `crop: resized` finds its train images. Null: 8/7 of the image size."""
+    """Longest short side, in pixels, at which `crop: resized` finds its images. Null: 8/7 of the largest image size."""
 
 
 class MethodConfig(Section):
@@ -108,7 +109,7 @@ class StubbornConfig(Section):
 
     probability: Probability = 0.0
     """Probability for an image of a stubborn class; 0: off."""
-    share: Probability = 0.2
+    share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of the classes that are stubborn, those of the lowest held-out recall."""
     recall_below: Probability | None = None
     """The classes of a held-out recall below this are stubborn, in place of `share`."""
@@ -187,13 +188,16 @@ class InferenceConfig(Section):
     image_size: Annotated[int, Field(ge=8)] | None = None
     """Side of the square image, in pixels; null: the training's (the last stage's)."""
     tencrop: bool = False
-    """Write predictions by TenCrop too (four corners, the centre, and their mirror images), as views of their own."""
+    """Write predictions by TenCrop too (four corners, the centre, and their mirror images), as views of their own, when
+    a training is through or asked to stop; a trial that the scheduler cuts off has none."""
     tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
     """Side of a crop as a share of the side that the image is resized to for TenCrop."""
 
 
 STAGE_KEYS = ("epochs", "eval_every", "image_size", "batch_size", "label_smoothing", "method", "augment", "optimizer")
 """What a stage of a training may give for itself."""
+SAME_IN_ALL_STAGES = ("method.aux_stage", "method.aux_fusion", "method.projector_size", "augment.stubborn.predictions")
+"""Values within these that are the whole training's."""
 
 
 class TrialConfig(Section):
@@ -280,7 +284,10 @@ class TrialConfig(Section):
     @model_validator(mode="after")
     def _stages_are_whole(self) -> Self:
         if self.stages and self.epochs is not None:
-            raise ValueError(f"epochs must be left out beside stages, which have their own; got {self.epochs}")
+            raise ValueError(
+                f"epochs must be left out beside stages, which have their own (null where another file gives it); "
+                f"got {self.epochs}"
+            )
         if not self.stages and self.epochs is None:
             raise ValueError("epochs must be given, or stages with epochs of their own; got neither")
         faults = []
@@ -294,6 +301,10 @@ class TrialConfig(Section):
                     self._stage(index)
                 except ValidationError as error:
                     faults += faults_of(TrialConfig, error, f"stages.{index}")
+        for path in SAME_IN_ALL_STAGES:
+            found = {str(reduce(getattr, path.split("."), stage)) for stage in (self.schedule if not faults else ())}
+            if len(found) > 1:
+                faults.append(f"stages: {path} must be the same in every stage, got {', '.join(sorted(found))}")
         if faults:
             raise ValueError("; ".join(faults))
         return self

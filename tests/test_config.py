@@ -120,3 +120,27 @@ def test_paths_are_shown_relative_to_the_working_folder_where_they_lie_below_it(
     monkeypatch.chdir(tmp_path)
     assert display_path(tmp_path / "a" / "b.yaml") == "a/b.yaml"
     assert display_path(tmp_path.parent / "b.yaml") == str(tmp_path.parent / "b.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"method": {"beta": 0.5, "views": 1}}, "a.yaml: trial.method: beta > 0 needs views: 2"),
+        (
+            {"method": {"delta": -0.1}},
+            "a.yaml: trial.method.delta: input should be greater than or equal to 0, got -0.1",
+        ),
+        ({"method": {"ema_decay": 1.0}}, "a.yaml: trial.method.ema_decay: input should be less than 1, got 1.0"),
+        ({"batch_size": 1}, "a.yaml: trial.batch_size: input should be greater than or equal to 2, got 1"),
+        ({"epochs": 3, "stages": [{"epochs": 3}]}, "a.yaml: trial: epochs must be left out beside stages"),
+        ({"stages": [{"image_size": 32}]}, "a.yaml: trial: stages.0.epochs: must be given"),
+        ({"stages": [{"epochs": 1, "backbone": "x"}]}, "a.yaml: trial: stages.0.backbone: not for a stage"),
+        (
+            {"stages": [{"epochs": 1}, {"epochs": 1, "method": {"aux_stage": 0}}]},
+            "a.yaml: trial: stages: method.aux_stage must be the same in every stage, got 0, None",
+        ),
+    ],
+)
+def test_values_that_cannot_be_trained_are_refused(values, fault):
+    (found,) = faults({"trial": values})
+    assert found.startswith(fault)

@@ -103,6 +103,11 @@ def open_dataset(
     )
 
 
+def default_stored_side(image_size: int) -> int:
+    """Longest short side, in pixels, at which whole images are stored for crops of ``image_size``."""
+    return round(image_size * 8 / 7)
+
+
 def _listed(config: DataConfig, names: Sequence[str]) -> Source:
     """The source with the splits asked for; also those that they are merged from."""
     if config.merged_held_out_per_class is None or not set(MERGED) & set(names):
@@ -113,7 +118,7 @@ def _listed(config: DataConfig, names: Sequence[str]) -> Source:
 def _form(config: DataConfig, image_size: int, is_whole: bool) -> Form:
     if not is_whole:
         return Squares(image_size)
-    return Whole(config.stored_side or round(image_size * 8 / 7), config.storage)
+    return Whole(config.stored_side or default_stored_side(image_size), config.storage)
 
 
 def _split(name: str, table: pa.Table, image_size: int) -> Split:

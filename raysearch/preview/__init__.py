@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
-from raysearch.data import open_dataset
-from raysearch.preview.rows import Row, first_stage, rows_of
+from raysearch.config import TrainingConfig
+from raysearch.preview.rows import Row, first_trial, rows_of
 from raysearch.preview.sheet import draw_sheet, pick
 from raysearch.space import load_space
+from raysearch.train import open_training_data, train_split
 
-__all__ = ["Row", "draw_sheet", "first_stage", "pick", "preview_sheet", "rows_of"]
+__all__ = ["Row", "draw_sheet", "first_trial", "pick", "preview_sheet", "rows_of"]
 
 
 def preview_sheet(space_file: Path, overrides: Sequence[str], count: int) -> Image.Image:
@@ -20,11 +22,13 @@ def preview_sheet(space_file: Path, overrides: Sequence[str], count: int) -> Ima
     ``overrides``: `--set` texts. Raises `SpaceError` and `DataError`.
     """
     space = load_space(space_file, overrides)
-    stage = first_stage(space)
-    is_whole = stage.augment.crop == "resized"
-    dataset = open_dataset(space.data, stage.image_size, ["train"], whole_train=is_whole)
-    train = dataset.splits["train"]
+    trial = first_trial(space)
+    stage = trial.schedule[0]
+    dataset = open_training_data(TrainingConfig(data=space.data, trial=trial))
+    train = train_split(dataset, stage)
     chosen = pick(train.labels, count)
-    images = train.images[chosen] if is_whole else torch.from_numpy(train.images[chosen]).permute(0, 3, 1, 2)
+    images = train.images[chosen]
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images).permute(0, 3, 1, 2)
     rows = rows_of(stage, images, torch.from_numpy(train.labels[chosen]), dataset.classes)
     return draw_sheet(rows, f"{space.study}: {dataset.source}, {stage.image_size} px")

@@ -44,9 +44,9 @@ class Middle:
         return choices[0]
 
 
-def first_stage(space: Space) -> TrialConfig:
-    """The first stage of the space's first trial; where `search.first` says nothing of a value, that of `Middle`."""
-    return space.trial.suggest(Middle(), next(iter(space.search.first), {})).schedule[0]
+def first_trial(space: Space) -> TrialConfig:
+    """The space's first trial; where `search.first` says nothing of a value, that of `Middle`."""
+    return space.trial.suggest(Middle(), next(iter(space.search.first), {}))
 
 
 def rows_of(

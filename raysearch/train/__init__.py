@@ -4,7 +4,7 @@ from raysearch.train.fit import check_fit, sizes_of
 from raysearch.train.loop import train
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import State, read_result, write_result
-from raysearch.train.stage import open_training_data, train_split
+from raysearch.train.stage import open_training_data, stubborn_at_start, train_split
 
 __all__ = [
     "Reporter",
@@ -13,6 +13,7 @@ __all__ = [
     "open_training_data",
     "read_result",
     "sizes_of",
+    "stubborn_at_start",
     "train",
     "train_split",
     "write_result",

@@ -23,15 +23,20 @@ def log_loss(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def recalls(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share of each class's samples that are found, float64 [classes]; 1 for a class without samples."""
+    """Share of each class's samples that are found, float64 [classes]; NaN for a class without samples."""
     samples = np.bincount(labels, minlength=probs.shape[1])
     found = np.bincount(labels[probs.argmax(1) == labels], minlength=probs.shape[1])
-    return np.where(samples > 0, found / np.maximum(samples, 1), 1.0)
+    return np.where(samples > 0, found / np.maximum(samples, 1), np.nan)
 
 
 def smoothed(curve: Sequence[float]) -> list[float]:
     """The trailing mean over `WINDOW` looks; over fewer at the start."""
     return [sum(part) / len(part) for end in range(1, len(curve) + 1) if (part := curve[max(0, end - WINDOW) : end])]
+
+
+def kept_look(curve: Sequence[float], objective: Objective, keeps_latest: bool) -> tuple[int, float]:
+    """Index and value of the look whose weights are kept: `best_look`, or the latest and its smoothed value."""
+    return (len(curve) - 1, smoothed(curve)[-1]) if keeps_latest else best_look(curve, objective)
 
 
 def best_look(curve: Sequence[float], objective: Objective) -> tuple[int, float]:

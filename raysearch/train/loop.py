@@ -24,7 +24,7 @@ from raysearch.paths import TrialPaths
 from raysearch.train import heldout
 from raysearch.train.batches import seed_of
 from raysearch.train.distributed import current_world
-from raysearch.train.figures import best_look, recalls
+from raysearch.train.figures import kept_look, recalls
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
@@ -78,6 +78,8 @@ class Training:
         self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
         self.loader_workers = loader_workers
         self.world = current_world()
+        # The few held-out images of merged data are too few to choose an epoch by.
+        self.keeps_latest = config.data.merged_held_out_per_class is not None
         torch.manual_seed(self.trial.seed)
         self.task = Task(self.trial, len(dataset.classes), self.world)
         self.roles = {"student": self.task.student.classifier, "teacher": self.task.teacher.model}
@@ -90,12 +92,13 @@ class Training:
         stages: list[Stage] = []
         epochs = steps = 0
         for number, config in enumerate(self.trial.schedule):
-            split = train_split(self.config.data, self.dataset, config)
+            split = train_split(self.dataset, config)
             stage = Stage(config, number, split, self.world, epochs, steps)
             if stage.steps_per_epoch == 0:
                 at_once = config.batch_size * config.accumulation * self.world.size
+                place = f"trial.stages.{number}" if self.trial.stages else "trial"
                 raise UserError(
-                    f"trial.batch_size: a step takes {at_once} images, but the train split has {len(split)}"
+                    f"{place}.batch_size: a step takes {at_once} images, but the train split has {len(split)}"
                 )
             stages.append(stage)
             epochs, steps = stage.last_epoch, stage.last_step
@@ -107,36 +110,40 @@ class Training:
             first = max(len(self.lines), stage.epochs_before) + 1
             if first > stage.last_epoch:
                 continue
-            self.task.begin(stage.config)
+            if self.task.stage != stage.config:
+                self.task.begin(stage.config)
             stage.build_optimizer(self.task.student)
             if first > stage.epochs_before + 1 and self.resumed_optimizer:
                 stage.optimizer.load_state_dict(self.resumed_optimizer)
             for epoch in range(first, stage.last_epoch + 1):
                 if not self._train_epoch(stage, epoch):
                     return False
+        if self.world.is_main and "tencrop" not in read_json(self.paths.info):
+            self._look_at_ten_crops()  # the last process died between its last epoch and these
         return True
 
     def _train_epoch(self, stage: Stage, epoch: int) -> bool:
         """One epoch with everything that follows it; False where the training is to stop."""
         torch.manual_seed(seed_of(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
+        self.task.agree()
         terms, is_whole = self._pass_over(stage, epoch)
         is_last = epoch == self.stages[-1].last_epoch
         is_stopped = not is_whole or (not is_last and self.world.any(self.reporter.should_stop()))
         line = self._line(stage, epoch, terms)
         if not is_whole:
             line["partial"] = True
-        is_due = is_stopped or is_last or epoch == stage.last_epoch or epoch % stage.config.eval_every == 0
+        is_due = is_stopped or is_last or epoch == stage.last_epoch or stage.looks_at(epoch)
         if is_due and self.world.is_main:
             line["held_out"] = self._look(line)
         self._update_stubborn(stage, epoch)
         self.lines.append(line)
         if self.world.is_main:
-            if (is_stopped or is_last) and self.trial.inference.tencrop:
-                self._look_at_ten_crops()
             with self.paths.metrics.open("a") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
             if is_whole:
                 save(self.paths.resume, self.task, stage.optimizer, self.is_stubborn, len(self.lines))
+            if is_stopped or is_last:
+                self._look_at_ten_crops()
         self.world.any(False)  # nobody goes on before the first process has written
         if is_due:
             self.reporter.report(line)
@@ -153,7 +160,7 @@ class Training:
             write_text(self.paths.metrics, "")
             number = sum(parameter.numel() for parameter in self.task.student.classifier.parameters())
             info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
-            write_json(self.paths.info, {**info, "notes": notes_of(self.trial)})
+            write_json(self.paths.info, {**info, "keeps_latest": self.keeps_latest, "notes": notes_of(self.config)})
         self.world.any(False)
 
     def _pass_over(self, stage: Stage, epoch: int) -> tuple[dict[str, float], bool]:
@@ -180,7 +187,7 @@ class Training:
         return {"epoch": epoch, "seconds": round(seconds, 3), "lr": rate, "train": terms}
 
     def _look(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
-        """Held-out figures of this epoch; keeps a role's weights if the smoothed curve is at its best here."""
+        """Held-out figures of this epoch; keeps a role's weights if they are the ones to keep so far."""
         fusion = self.trial.aux_fusion
         inferences = heldout.look(self.roles, self.dataset)
         found = heldout.figures(inferences, self.dataset.splits["held_out"].labels, fusion)
@@ -190,13 +197,15 @@ class Training:
             view = f"{role}-final"
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
             curve.append(found[view][self.config.objective])
-            if best_look(curve, self.config.objective)[0] == len(curve) - 1:
+            if kept_look(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
                 heldout.keep(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion)
         self.newest_probs = inferences["student"].final
         return found
 
     def _look_at_ten_crops(self) -> None:
-        """Predictions by TenCrop of the weights that were kept."""
+        """Predictions by TenCrop of the weights that were kept, where they are asked for."""
+        if not self.trial.inference.tencrop:
+            return
         figures: dict[str, Any] = {}
         classifier = copy.deepcopy(self.task.teacher.model)
         for role in self.roles:
@@ -207,7 +216,7 @@ class Training:
     def _update_stubborn(self, stage: Stage, epoch: int) -> None:
         """Estimate anew which classes are stubborn, from the newest look's recalls."""
         stubborn = stage.config.augment.stubborn
-        if stubborn.probability == 0 or epoch % stubborn.update_every:
+        if not stage.estimates_at(epoch):
             return
         flags = torch.zeros(len(self.dataset.classes), dtype=torch.uint8)
         if self.world.is_main:

@@ -14,7 +14,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """Biases and normalisation weights get no weight decay. torch's own optimizers are fused on GPUs."""
     own: dict[str, dict[str, Any]] = {
         "rmsproptf": {"momentum": config.momentum, "alpha": 0.9, "eps": 1e-3},
-        "sgd": {"momentum": config.momentum},
+        "sgd": {"momentum": config.momentum, "nesterov": config.momentum > 0},
         "adam": {},
         "adamw": {},
     }

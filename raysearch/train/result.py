@@ -7,7 +7,7 @@ from typing import Any, Literal
 from raysearch.config import Objective
 from raysearch.io import read_json, write_json
 from raysearch.paths import TrialPaths, view_parts
-from raysearch.train.figures import best_look
+from raysearch.train.figures import kept_look
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
@@ -23,19 +23,24 @@ def read_metrics(paths: TrialPaths) -> list[dict[str, Any]]:
     return lines
 
 
-def best_of(lines: list[dict[str, Any]], role: str, objective: Objective) -> tuple[dict[str, Any], float] | None:
-    """The line of a role's best look and its smoothed value; None before the first look."""
+def best_of(
+    lines: list[dict[str, Any]], role: str, objective: Objective, keeps_latest: bool = False
+) -> tuple[dict[str, Any], float] | None:
+    """The line of the look whose weights of a role are kept and its smoothed value; None before the first look."""
     looks = [line for line in lines if "held_out" in line]
     if not looks:
         return None
-    index, value = best_look([line["held_out"][f"{role}-final"][objective] for line in looks], objective)
+    curve = [line["held_out"][f"{role}-final"][objective] for line in looks]
+    index, value = kept_look(curve, objective, keeps_latest)
     return looks[index], value
 
 
-def summarise(paths: TrialPaths, objective: Objective, tencrop: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def summarise(
+    paths: TrialPaths, objective: Objective, tencrop: Mapping[str, Any] | None = None, keeps_latest: bool = False
+) -> dict[str, Any]:
     """Value, best role, figures of the stored predictions (``tencrop``: those of TenCrop views), epochs and seconds."""
     lines = read_metrics(paths)
-    bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective))}
+    bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective, keeps_latest))}
     sign = 1 if objective == "accuracy" else -1
     role = max(bests, key=lambda r: sign * bests[r][1], default=None)
     views = {
@@ -69,7 +74,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
-    tencrop = info.pop("tencrop", {})
+    tencrop, keeps_latest = info.pop("tencrop", {}), info.pop("keeps_latest", False)
     result = {
         "trial_number": number,
         "state": state,
@@ -78,7 +83,7 @@ def write_result(
         "backbone": backbone,
         "params": dict(params),
         **info,
-        **summarise(paths, objective, tencrop),
+        **summarise(paths, objective, tencrop, keeps_latest),
     }
     write_json(paths.result, result)
     return result

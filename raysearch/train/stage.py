@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from raysearch.augment import stubborn_classes
-from raysearch.config import DataConfig, TrainingConfig, TrialConfig
-from raysearch.data import Dataset, Split, open_dataset
+from raysearch.config import TrainingConfig, TrialConfig
+from raysearch.data import Dataset, Split, default_stored_side, open_dataset
 from raysearch.errors import PredictionsError
+from raysearch.models import tencrop_side
 from raysearch.predictions import read_predictions
 from raysearch.train.batches import Batch, Batches
 from raysearch.train.distributed import World
@@ -39,6 +40,15 @@ class Stage:
         """A new optimizer: a stage starts from the last one's weights, not from its momentum."""
         self.optimizer = build_optimizer(student, self.config.optimizer)
 
+    def estimates_at(self, epoch: int) -> bool:
+        """Whether the stubborn classes are estimated anew after ``epoch``."""
+        stubborn = self.config.augment.stubborn
+        return stubborn.probability > 0 and epoch % stubborn.update_every == 0
+
+    def looks_at(self, epoch: int) -> bool:
+        """Whether the held-out split is looked at after ``epoch``."""
+        return epoch % self.config.eval_every == 0 or self.estimates_at(epoch)
+
     def step(self, task: Task, batch: Batch, epoch: int, number: int) -> dict[str, Tensor]:
         """One batch, the ``number``-th of its epoch from 0; the last of each `accumulation` moves the weights."""
         accumulation = self.config.accumulation
@@ -60,16 +70,22 @@ class Stage:
 
 def open_training_data(config: TrainingConfig) -> Dataset:
     """Train and held-out split as the training of ``config`` wants them; a `DataError` has all faults."""
-    is_whole = any(stage.augment.crop == "resized" for stage in config.trial.schedule)
-    return open_dataset(config.data, config.trial.inference_size, whole_train=is_whole)
+    trial, data = config.trial, config.data
+    resized = [stage.image_size for stage in trial.schedule if stage.augment.crop == "resized"]
+    if resized and data.stored_side is None:
+        data = data.model_copy(update={"stored_side": default_stored_side(max(resized))})
+    dataset = open_dataset(data, trial.inference_size, whole_train=bool(resized))
+    if trial.inference.tencrop:  # now, and not at the end of a long training
+        dataset.at(tencrop_side(trial.inference_size, trial.inference.tencrop_share), ["held_out"])
+    return dataset
 
 
-def train_split(config: DataConfig, dataset: Dataset, stage: TrialConfig) -> Split:
+def train_split(dataset: Dataset, stage: TrialConfig) -> Split:
     """The images that ``stage`` learns from: whole ones for `crop: resized`, else squares of its size."""
     is_whole = stage.augment.crop == "resized"
     if is_whole == dataset.whole_train and (is_whole or stage.image_size == dataset.image_size):
         return dataset.splits["train"]
-    return open_dataset(config, stage.image_size, whole_train=is_whole).splits["train"]
+    return open_dataset(dataset.config, stage.image_size, whole_train=is_whole).splits["train"]
 
 
 def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
@@ -78,17 +94,19 @@ def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
     if stubborn.probability == 0 or stubborn.predictions is None:
         return None
     earlier = read_predictions(Path(stubborn.predictions))
-    if earlier.classes != dataset.classes:
+    if earlier.split != "held_out" or earlier.fingerprint != dataset.fingerprint:
         raise PredictionsError(
-            f"{stubborn.predictions}: trial.augment.stubborn.predictions must be of this data's {len(dataset.classes)} "
-            f"classes, got {len(earlier.classes)} others"
+            f"{stubborn.predictions}: trial.augment.stubborn.predictions: must be of this data's held_out split, got "
+            f"{earlier.split} of {'this' if earlier.fingerprint == dataset.fingerprint else 'other'} data"
         )
     return torch.from_numpy(stubborn_classes(recalls(earlier.probs, np.asarray(earlier.labels)), stubborn))
 
 
-def notes_of(trial: TrialConfig) -> list[str]:
-    """What is done otherwise than asked, for `result.json`."""
-    notes = []
+def notes_of(config: TrainingConfig) -> list[str]:
+    """What is done otherwise than asked or expected, for `result.json`."""
+    trial, notes = config.trial, []
+    if config.data.merged_held_out_per_class is not None:
+        notes.append("data.merged_held_out_per_class: the weights of the last look are kept, not those of the best")
     for number, stage in enumerate(trial.schedule):
         place, half = (f"trial.stages.{number}" if trial.stages else "trial"), (stage.epochs or 0) / 2
         asked = {
@@ -98,6 +116,6 @@ def notes_of(trial: TrialConfig) -> list[str]:
         notes += [
             f"{place}.{name}: {epochs:g} is more than half the run; shortened to {half:g}"
             for name, epochs in asked.items()
-            if epochs > half
+            if epochs > half and (name != "method.rampup_epochs" or stage.method.gamma > 0)
         ]
     return notes

@@ -1,5 +1,6 @@
 """Student, teacher and objective together: a batch of images in, a loss with its parts out."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,11 +24,19 @@ class Student(nn.Module):
     def __init__(self, classifier: Classifier, projector: Projector | None) -> None:
         super().__init__()
         self.classifier, self.projector = classifier, projector
+        self.uses_aux_head = self.uses_projector = True
+        """Off in a stage whose objective has no such term: DDP must not see outputs that no loss is made of."""
 
     def forward(self, images: Tensor) -> tuple[Outputs, Tensor | None]:
         """Normalised images [batch, 3, height, width]; embeddings [batch, projector_size]."""
-        outputs = self.classifier(images)
-        return outputs, None if self.projector is None else self.projector(outputs.features)
+        outputs: Outputs = self.classifier(images)
+        embeddings = self.projector(outputs.features) if self.projector is not None and self.uses_projector else None
+        return outputs if self.uses_aux_head else replace(outputs, aux_logits=None), embeddings
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that the backbone's authors leave out of weight decay, for timm's optimizers."""
+        named: set[str] = getattr(self.classifier.backbone, "no_weight_decay", set)()
+        return {f"classifier.backbone.{name}" for name in named}
 
 
 class Task:
@@ -45,9 +54,7 @@ class Task:
             aux_stage=config.aux_stage,
         )
         contrasted = [stage.method for stage in config.schedule if _contrasts_features(stage)]
-        projector = (
-            Projector(classifier.backbone.head_hidden_size, contrasted[0].projector_size) if contrasted else None
-        )
+        projector = Projector(classifier.num_features, contrasted[0].projector_size) if contrasted else None
         # Convolutions are faster with the channels last, on GPUs and on CPUs.
         self.student = Student(classifier, projector).to(self.device).to(memory_format=torch.channels_last)
         if config.sync_batchnorm and world.size > 1 and self.device.type == "cuda":
@@ -63,6 +70,8 @@ class Task:
         method = stage.method.model_copy(update={"rampup_epochs": rampup_epochs})
         self.objective = CompositeLoss(method, stage.label_smoothing)
         self.teacher.decay = method.ema_decay
+        self.student.uses_aux_head = method.aux_weight > 0
+        self.student.uses_projector = _contrasts_features(stage)
         self.network: Any = self.student
         if self.world.size > 1:
             self.network = DistributedDataParallel(
@@ -76,10 +85,19 @@ class Task:
 
     def _leaves_parameters_out(self) -> bool:
         """Whether some parameters have no gradient in a step of this stage, which DDP must be told."""
-        classifier = self.student.classifier
-        has_idle_head = classifier.aux_head is not None and self.stage.method.aux_weight == 0
-        has_idle_projector = self.student.projector is not None and not _contrasts_features(self.stage)
-        return has_idle_head or has_idle_projector or getattr(classifier.backbone, "has_unused_parameters", False)
+        student = self.student
+        has_idle_head = student.classifier.aux_head is not None and not student.uses_aux_head
+        has_idle_projector = student.projector is not None and not student.uses_projector
+        return (
+            has_idle_head or has_idle_projector or getattr(student.classifier.backbone, "has_unused_parameters", False)
+        )
+
+    def agree(self) -> None:
+        """Of several processes, all go on with the first's batch statistics: each has averaged its own."""
+        if self.world.size > 1:
+            for model in (self.student, self.teacher.model):
+                for buffer in model.buffers():
+                    buffer.copy_(self.world.from_main(buffer))
 
     def loss(self, batch: Batch, epochs_done: float) -> Terms:
         """``epochs_done``: epochs since the stage began, with fraction, for the ramp-up."""

@@ -60,7 +60,7 @@ def command(
 
     paths = search(loaded, out, where=display_path(space), resume=resume, address=address)
     summarise = print_ablation_summary if loaded.ablation else print_summary
-    summarise(paths, loaded.search.trials, sys.argv[1:])
+    summarise(paths, loaded, sys.argv[1:])
 
 
 def main() -> None:

@@ -73,10 +73,6 @@ def _require_listener(address: str) -> None:
 
 def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:
     """How many trials the cluster holds, at most ``concurrency``. Refuses what can never be scheduled."""
-    if resources.workers > 1:
-        raise UserError(
-            f"resources.workers: got {resources.workers}, but a trial trains in one process so far; set it to 1"
-        )
     have = {"CPU": cluster.get("CPU", 0), "GPU": cluster.get("GPU", 0)}
     wants = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     faults = [

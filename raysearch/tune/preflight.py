@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -9,11 +10,20 @@ import optuna
 from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
 from raysearch.errors import DataError, SpaceError, UserError
-from raysearch.space import Space
-from raysearch.train import check_fit, open_training_data, sizes_of, train_split
+from raysearch.space import ResourcesConfig, Space
+from raysearch.train import check_fit, open_training_data, sizes_of, stubborn_at_start, train_split
 
 DRAWS = 20
 """Draws of an example in which values that do not go together are passed over."""
+
+
+def check_resources(resources: ResourcesConfig, where: str) -> None:
+    """Refuse what no cluster can give, before anything is read."""
+    if resources.workers > 1:
+        raise UserError(
+            f"{where}: resources.workers: got {resources.workers}, but a search's trial trains in one process so far; "
+            "set it to 1, or train one model on several GPUs with torchrun -m raysearch.train"
+        )
 
 
 def example_trials(space: Space) -> list[TrialConfig]:
@@ -45,7 +55,7 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
     for example in examples:
         datasets.append(open_training_data(TrainingConfig(data=space.data, trial=example)))
         for stage in example.schedule:
-            train_split(space.data, datasets[-1], stage)
+            train_split(datasets[-1], stage)
     dataset = datasets[0]
     counts: dict[str, int | None] = {name: len(split.labels) for name, split in dataset.splits.items()}
     if "test" in available_splits(space.data):
@@ -65,13 +75,12 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
     ``where`` is the space file's name, for the messages; all faults are raised at once as a `UserError`.
     """
     images = len(dataset.splits["train"].labels)
-    large = [example for example in examples if example.stages or example.accumulation > 1]
-    steps = [stage.batch_size * stage.accumulation for example in large for stage in example.schedule]
     faults = [
-        f"trial.batch_size: a step takes {size} images, but the train split has {images}"
-        for size in dict.fromkeys([*space.values("batch_size"), *steps])
-        if size * space.resources.workers > images
+        f"{place}: a step takes {size} images, but the train split has {images}"
+        for place, size in _steps(space, examples)
+        if size > images
     ]
+    faults += _stubborn_faults(examples, dataset)
     for example in {_network_of(example): example for example in examples}.values():
         try:
             check_fit(example, len(dataset.classes))
@@ -79,6 +88,35 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
             faults += error.faults
     if faults:
         raise UserError(f"{where}: {fault}" for fault in dict.fromkeys(faults))
+
+
+def _steps(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int]]:
+    """Place and number of the images of a step: at every batch size and the largest accumulation, or of every stage."""
+    accumulation = max(space.values("accumulation"))
+    if not any(example.stages for example in examples):
+        return [("trial.batch_size", size * accumulation) for size in space.values("batch_size")]
+    stages = {
+        f"trial.stages.{number}.batch_size": stage.batch_size * accumulation
+        for example in examples
+        for number, stage in enumerate(example.schedule)
+    }
+    return list(stages.items())
+
+
+def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[str]:
+    """Earlier predictions that are to name stubborn classes must be there, and be found from every process."""
+    faults: list[str] = []
+    for example in examples:
+        stubborn = example.schedule[0].augment.stubborn
+        place = "trial.augment.stubborn.predictions"
+        if stubborn.predictions and not Path(stubborn.predictions).is_absolute():
+            faults.append(f"{place}: got {stubborn.predictions!r}; in a search it must be a whole path, from /")
+            continue
+        try:
+            stubborn_at_start(example, dataset)
+        except UserError as error:
+            faults += error.faults
+    return faults
 
 
 def _network_of(trial: TrialConfig) -> tuple[Any, ...]:

@@ -5,11 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.trial import FixedTrial
 from rich.console import Console
 from rich.table import Table
 
 from raysearch.config import Objective, TrainingConfig
+from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths
+from raysearch.space import Space
 from raysearch.train.result import read_result
 
 BY_SCHEDULER = "stopped by the scheduler"
@@ -60,8 +63,9 @@ class Lines:
         print(f"{seconds // 60:>3}:{seconds % 60:02}  {text}", flush=True)
 
 
-def print_summary(paths: StudyPaths, trials: int, words: Sequence[str]) -> None:
+def print_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
     """The best trials and the next command. ``words``: the search's own command line."""
+    trials = space.search.trials
     results = _results(paths)
     ended = [result for result in results if result["value"] is not None and result["state"] != "FAIL"]
     if ended:
@@ -76,11 +80,18 @@ def print_summary(paths: StudyPaths, trials: int, words: Sequence[str]) -> None:
         print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
 
 
-def print_ablation_summary(paths: StudyPaths, trainings: int, words: Sequence[str]) -> None:
-    """How much of an ablation is done, and the next command. Its figures are the report's."""
-    complete = sum(result["state"] == "COMPLETE" for result in _results(paths))
-    if complete < trainings:
-        print(f"\n{complete} of {trainings} trainings are complete. Go on: {_again(words)}")
+def print_ablation_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
+    """How many of the ablation's trainings are done, and the next command. Its figures are the report's."""
+    assert space.ablation is not None
+    wanted = [space.trial.suggest(FixedTrial({}), training.fixed) for training in space.ablation.trainings]
+    complete = [
+        TrainingConfig.model_validate(read_yaml(folder.config)).trial
+        for _, folder in paths.trials()
+        if (result := read_result(folder)) and result["state"] == "COMPLETE"
+    ]
+    if missing := sum(trial not in complete for trial in wanted):
+        done = len(wanted) - missing
+        print(f"\n{done} of {len(wanted)} trainings are complete. Go on: {_again(words)}")
     print(f"\nNext: python -m raysearch.report {shlex.quote(str(paths.root))}")
 
 

@@ -15,7 +15,7 @@ from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
 from raysearch.tune import cluster, study
-from raysearch.tune.preflight import check_data, check_trials, example_trials
+from raysearch.tune.preflight import check_data, check_resources, check_trials, example_trials
 from raysearch.tune.progress import Lines
 
 
@@ -29,6 +29,7 @@ def search(space: Space, out: Path, *, where: str, resume: bool = False, address
     study.check_place(paths, space, resume)
     if Path(space.data.source).exists():  # a trial's config holds wherever it is read
         space = space.at(str(Path(space.data.source).resolve()))
+    check_resources(space.resources, where)
     examples = example_trials(space)
     dataset, counts = check_data(space, examples)
     check_trials(space, examples, dataset, where)

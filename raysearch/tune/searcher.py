@@ -89,7 +89,16 @@ class StudySearcher(Searcher):
                 self.study.enqueue_trial(params, user_attrs={"first": index, "fixed": fixed})
 
     def _enqueue_rows(self, ablation: Ablation) -> None:
-        """Every training of the ablation that is neither whole nor on its way: failed and cut-off ones once more."""
+        """Every training of the ablation that is neither whole nor on its way: failed and cut-off ones once more.
+
+        Those that an earlier start asked for and this one does not are no longer waited for.
+        """
+        wanted = [training.fixed for training in ablation.trainings]
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if trial.user_attrs.get("fixed") not in wanted:
+                self._set(trial.number, UNCOUNTED, True)
+                self._set(trial.number, "reason", "no longer asked for")
+                self.study._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
         states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
         known = [trial.user_attrs.get("fixed") for trial in self.study.get_trials(deepcopy=False, states=states)]
         for training in ablation.trainings:

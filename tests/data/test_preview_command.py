@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from raysearch.config import AugmentConfig, MethodConfig, TrialConfig
 from raysearch.data.__main__ import app
-from raysearch.preview import first_stage, pick, rows_of
+from raysearch.preview import first_trial, pick, rows_of
 from raysearch.preview.sheet import GAP, HEADER, LINE, TILE
 from raysearch.space import load_space
 
@@ -74,10 +74,10 @@ def test_a_packaged_space_is_shown_with_whole_images(split_folders: Path, tmp_pa
 
 
 def test_the_first_trial_is_shown_and_set_decides_otherwise(space: Path) -> None:
-    shown = first_stage(load_space(space)).augment
+    shown = first_trial(load_space(space)).augment
     assert shown.policy == "randaugment"  # of search.first, not the first option
     assert shown.erasing == pytest.approx(0.3)
-    assert first_stage(load_space(space, ["trial.augment.policy=basic"])).augment.policy == "basic"
+    assert first_trial(load_space(space, ["trial.augment.policy=basic"])).augment.policy == "basic"
 
 
 def test_rows_are_all_that_is_on_in_the_order_of_the_training() -> None:

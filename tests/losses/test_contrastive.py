@@ -89,7 +89,7 @@ def plain_terms(rows, positives, tau):
 def test_terms_and_weighted_gradient_are_those_of_the_plain_formula(n, dtype, tolerance):
     probs, positives = batch(n, classes=40)
     weights = torch.rand(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found, expected = probs.to(dtype).requires_grad_(), probs.clone().requires_grad_()
+    found, expected = (probs.clone().to(its).requires_grad_() for its in (dtype, torch.float64))
     terms, _ = contrastive_regularization(found, positives, 0.1)
     expected_terms = plain_terms(expected, positives, 0.1)
     (terms * weights).sum().backward()

@@ -4,6 +4,7 @@ import torch
 from raysearch.config import OptimizerConfig, TrialConfig
 from raysearch.models import build_classifier
 from raysearch.train.optimizer import Schedule, build_optimizer
+from raysearch.train.task import Student
 
 CONFIG = OptimizerConfig(lr=0.1, warmup_epochs=2, warmup_lr=0.001)
 
@@ -70,3 +71,18 @@ def test_each_name_is_its_optimizer_with_the_papers_settings(name, kind):
     assert type(optimizer).__name__ == kind
     assert group["lr"] == 0.2
     assert {key: group[key] for key in own.get(name, {})} == own.get(name, {})
+
+
+def test_sgd_without_momentum_is_plain():
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), OptimizerConfig(name="sgd", momentum=0.0))
+    assert optimizer.param_groups[0]["nesterov"] is False
+
+
+def test_what_a_backbones_authors_leave_out_of_weight_decay_is_left_out():
+    args = {"dropout": 0.0, "drop_path_rate": None}
+    swin = build_classifier("swin_tiny_patch4_window7_224", 3, 64, has_aux_head=False, **args)
+    optimizer = build_optimizer(Student(swin, None), OptimizerConfig(weight_decay=0.01))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    tables = [p for name, p in swin.named_parameters() if "relative_position_bias_table" in name]
+    assert tables
+    assert {decay[id(table)] for table in tables} == {0.0}

@@ -10,7 +10,7 @@ from raysearch.data import open_dataset
 from raysearch.errors import PredictionsError
 from raysearch.paths import VIEWS, TrialPaths
 from raysearch.predictions import read_predictions
-from raysearch.train import train, write_result
+from raysearch.train import open_training_data, train, write_result
 from raysearch.train.loop import Diverged, Training
 
 STAGES = [
@@ -111,6 +111,17 @@ def test_stubborn_classes_are_those_of_the_lowest_recall_of_the_newest_look(conf
     assert flags.shape == (len(np.unique(labels)),)
 
 
+@pytest.mark.parametrize(("eval_every", "update_every"), [(3, 2), (2, 3)])
+def test_an_estimate_of_stubborn_classes_has_a_look_of_its_own(
+    eval_every, update_every, config, digits, folder, host, metrics_of
+):
+    stubborn = {"probability": 1.0, "update_every": update_every}
+    with pytest.raises(KeyboardInterrupt):
+        train(config(eval_every=eval_every, augment={"stubborn": stubborn}), digits, folder, host(dies_after=1))
+    train(config(eval_every=eval_every, augment={"stubborn": stubborn}), digits, folder, host())
+    assert [line["epoch"] for line in metrics_of(folder) if "held_out" in line] == [2, 3]
+
+
 def test_an_earlier_trainings_predictions_name_the_stubborn_classes(finished, config, digits, folder, host):
     _, earlier, _ = finished
     path = earlier.predictions("student-final")
@@ -123,11 +134,11 @@ def test_an_earlier_trainings_predictions_name_the_stubborn_classes(finished, co
     assert training.is_stubborn.sum() == 2
 
 
-def test_predictions_of_other_classes_cannot_name_stubborn_ones(finished, config, digits, folder, host):
+def test_predictions_on_other_data_cannot_name_stubborn_classes(finished, config, digits, folder, host):
     _, earlier, _ = finished
     stubborn = {"probability": 0.5, "predictions": str(earlier.predictions("student-final"))}
-    other = type(digits)(**{**digits.__dict__, "classes": ("a", "b")})
-    with pytest.raises(PredictionsError, match="2 classes"):
+    other = type(digits)(**{**digits.__dict__, "fingerprint": "another"})
+    with pytest.raises(PredictionsError, match="got held_out of other data"):
         Training(config(augment={"stubborn": stubborn}), other, folder, host(), 0)
 
 
@@ -193,3 +204,36 @@ def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, di
         assert result["views"][view]["epoch"] == result["views"][center]["epoch"]
         assert stored.weights_sha256 == read_predictions(folder.predictions(center)).weights_sha256
     assert "tencrop" not in result
+
+
+def test_ten_crops_are_made_up_for_where_the_process_died_before_them(config, digits, folder, host, monkeypatch):
+    training = config(inference={"tencrop": True})
+    with monkeypatch.context() as dying:
+        dying.setattr(Training, "_look_at_ten_crops", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(training, digits, folder, host())
+    assert not folder.predictions("student-final-tencrop").exists()
+    train(training, digits, folder, host())
+    assert folder.predictions("student-final-tencrop").exists()
+
+
+def _interrupt(training):
+    raise KeyboardInterrupt
+
+
+def test_merged_data_keep_the_last_looks_weights(config, tmp_path, host):
+    training = config(epochs=4)
+    data = training.data.model_copy(update={"merged_held_out_per_class": 1})
+    training = training.model_copy(update={"data": data})
+    folder = TrialPaths(tmp_path / "merged")
+    dataset = open_training_data(training)
+    assert len(dataset.splits["train"]) == 70
+    train(training, dataset, folder, host())
+    result = write_result(folder, 0, "COMPLETE", "accuracy", 4, "wrn_10_1", {})
+    assert {figures["epoch"] for figures in result["views"].values()} == {4}
+    assert any("last look" in note for note in result["notes"])
+
+
+def test_whole_images_are_stored_for_the_size_that_is_trained(config):
+    small_looks = {"augment": {"crop": "resized"}, "image_size": 64, "inference": {"image_size": 16}}
+    assert open_training_data(config(**small_looks)).config.stored_side == 73

@@ -45,6 +45,7 @@ def test_its_config_is_the_one_it_was_given(finished):
     assert read_json(paths.info) == {
         "precision": "float32",
         "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "keeps_latest": False,
         "num_parameters": sum(p.numel() for p in stored(paths, "student").parameters()),
         "notes": ["trial.method.rampup_epochs: 5 is more than half the run; shortened to 1.5"],
     }

@@ -20,7 +20,11 @@ def torchrun(config, out):
 
 def test_two_processes_train_one_network(config, tmp_path, metrics_of):
     path, paths = tmp_path / "config.yaml", TrialPaths(tmp_path / "out")
-    write_yaml(path, config(batch_size=10, method={"gather": True, "contrast": "features"}).model_dump())
+    values = config(batch_size=10, method={"gather": True, "contrast": "features"}).model_dump()
+    # A second stage without auxiliary head and projector: their parameters then have no gradient.
+    stages = [{"epochs": 2}, {"epochs": 1, "method": {"aux_weight": 0.0, "contrast": "probs"}}]
+    values["trial"] |= {"epochs": None, "stages": stages}
+    write_yaml(path, values)
     done = torchrun(path, paths.root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 3/3") == 1  # only the first process speaks

@@ -7,8 +7,8 @@ from PIL import Image
 
 from raysearch.data import open_dataset
 from raysearch.errors import UserError
-from raysearch.space import Space, space_from
-from raysearch.tune.preflight import check_data, check_trials, example_trials
+from raysearch.space import ResourcesConfig, Space, space_from
+from raysearch.tune.preflight import check_data, check_resources, check_trials, example_trials
 
 DATA = {"source": "digits", "train_per_class": 2, "held_out_per_class": 2}
 
@@ -55,7 +55,7 @@ def test_every_stage_is_checked() -> None:
     with pytest.raises(UserError) as refused:
         check(space)
     assert [fault.partition(" (")[0] for fault in refused.value.faults] == [
-        "toy.yaml: trial.batch_size: a step takes 60 images, but the train split has 20",
+        "toy.yaml: trial.stages.2.batch_size: a step takes 60 images, but the train split has 20",
         "toy.yaml: trial.backbone: 'densenet121' cannot be used at 8 px",
     ]
 
@@ -76,3 +76,20 @@ def test_faults_of_the_test_split_do_not_hold_up_a_search(tmp_path: Path, capsys
     _, counts = check_data(space, example_trials(space))
     assert counts == {"train": 2, "held_out": 2, "test": None}
     assert "broken.png" in capsys.readouterr().out
+
+
+def test_the_largest_accumulation_counts() -> None:
+    with pytest.raises(UserError, match="a step takes 40 images, but the train split has 20"):
+        check(make_space(backbone="wrn_10_1", batch_size=5, accumulation={"choice": [1, 8]}))
+
+
+def test_several_workers_are_refused_before_anything_is_read() -> None:
+    with pytest.raises(UserError, match=r"toy.yaml: resources.workers: got 8, .* set it to 1"):
+        check_resources(ResourcesConfig(workers=8), "toy.yaml")
+
+
+@pytest.mark.parametrize("path", ["relative.arrow", "/nowhere/student-final.arrow"])
+def test_predictions_that_are_to_name_stubborn_classes_must_be_there(path: str) -> None:
+    stubborn = {"probability": 0.5, "predictions": path}
+    with pytest.raises(UserError, match=path):
+        check(make_space(backbone="wrn_10_1", batch_size=5, augment={"stubborn": stubborn}))

@@ -206,7 +206,7 @@ def test_ctrl_c_stops_trials_after_their_batch(folder: Path) -> None:
         (("--data", "no/such/folder"), "no such folder"),
         (("--set", "trial.epohcs=3"), "did you mean"),
         (("--set", "trial.backbone=wrn_16_44"), "did you mean 'wrn_16_4'"),
-        (("--set", "trial.batch_size=1000"), "the train split has 50 images"),
+        (("--set", "trial.batch_size=1000"), "the train split has 50"),
         (("--set", "resources.gpus_per_worker=1"), "the cluster has 0 GPUs"),
         (("--resume",), "no such folder"),
         (("--address", "127.0.0.1:1"), "nothing answers there"),

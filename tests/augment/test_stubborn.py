@@ -111,7 +111,7 @@ class TestWhichImages:
 class TestStubbornClasses:
     @pytest.mark.parametrize(
         ("share", "expected"),
-        [(0.2, [1]), (0.4, [1, 4]), (0.01, [1]), (0.0, [1]), (0.6, [0, 1, 4]), (1.0, [0, 1, 2, 3, 4])],
+        [(0.2, [1]), (0.4, [1, 4]), (0.01, [1]), (0.001, [1]), (0.6, [0, 1, 4]), (1.0, [0, 1, 2, 3, 4])],
     )
     def test_the_lowest_share_at_least_one_and_of_equal_ones_the_first(self, share, expected):
         recalls = np.array([0.5, 0.1, 0.9, 0.5, 0.2])

@@ -13,7 +13,7 @@ VERBS = {
     "predict": "classify images with a checkpoint set",
     "evaluate": "score a checkpoint set on labelled images",
     "report": "one HTML page of a search",
-    "data": "check a source of labelled images",
+    "data": "check labelled images, preview what the network sees of them",
 }
 
 

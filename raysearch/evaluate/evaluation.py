@@ -7,7 +7,7 @@ import numpy as np
 from raysearch.errors import DataError, did_you_mean
 from raysearch.evaluate.intervals import wilson_interval
 from raysearch.predict import CheckpointSet, LabelledSplit, predict_all
-from raysearch.train.figures import accuracy, log_loss
+from raysearch.train.figures import accuracy, log_loss, recalls
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,6 @@ def labels_in_order_of(classes: tuple[str, ...], split: LabelledSplit) -> np.nda
 
 
 def _recalls(probs: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Recall, ...]:
-    is_right = probs.argmax(axis=1) == labels
     counts = np.bincount(labels, minlength=len(classes))
-    hits = np.bincount(labels[is_right], minlength=len(classes))
-    return tuple(
-        Recall(name, int(n), float(right / n)) for name, n, right in zip(classes, counts, hits, strict=True) if n
-    )
+    rows = zip(classes, counts, recalls(probs, labels), strict=True)
+    return tuple(Recall(name, int(n), float(share)) for name, n, share in rows if n)

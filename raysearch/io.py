@@ -1,8 +1,12 @@
 """Reading and writing files so that a reader never sees half of one."""
 
+import fcntl
 import hashlib
 import json
+import os
 import re
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +55,45 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append_line(path: Path, text: str) -> None:
+    """Write a line at the end of a file, whole or not at all."""
+    size = path.stat().st_size
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError:
+        os.truncate(path, size)
+        raise
+
+
+class LockHeld(Exception):
+    """Another process holds the lock; the message names it: ``process 12 on host``."""
+
+
+@contextmanager
+def locked(path: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold ``path`` as a lock, which ends with the process; wait for at most ``wait_s`` seconds, then `LockHeld`."""
+    deadline = time.monotonic() + wait_s
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    raise LockHeld(file.read().strip()) from None
+                time.sleep(0.1)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)  # the file stays: were it removed, two processes could each lock one of its name
 
 
 class _Loader(yaml.SafeLoader):

@@ -76,11 +76,36 @@ class TrialPaths:
     @property
     def resume(self) -> Path:
         """Everything to go on from, after the newest whole epoch."""
-        return self.root / "checkpoints" / "resume.pt"
+        return self.checkpoints / "resume.pt"
+
+    @property
+    def smaller_batches(self) -> Path:
+        """Why the training went on with half its batch size: it was out of memory, once."""
+        return self.root / "smaller_batches.txt"
+
+    @property
+    def paused(self) -> Path:
+        """Stands while the training waits for room on the disk, and says so."""
+        return self.root / "paused"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.root / "lock"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Train's own files, while several processes train."""
+        return self.root / "ray"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The files that take room: weights, and what to resume from."""
+        return self.root / "checkpoints"
 
     def weights(self, role: str) -> Path:
         """Weights of ``student`` or ``teacher`` at its own best epoch."""
-        return self.root / "checkpoints" / f"{role}.safetensors"
+        return self.checkpoints / f"{role}.safetensors"
 
     def predictions(self, view: str) -> Path:
         """Held-out predictions of one of `VIEWS`."""

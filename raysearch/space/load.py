@@ -51,6 +51,11 @@ class Space:
         first = [flatten(TrialConfig, entry) for entry in self.search.first]
         return tuple(dict.fromkeys([*self.trial.values(path), *(entry[keys] for entry in first if keys in entry)]))
 
+    def asking(self, trials: int) -> "Space":
+        """The same search for so many trials."""
+        search = self.search.model_copy(update={"trials": trials})
+        return replace(self, search=search, resolved={**self.resolved, "search": search.model_dump()})
+
     def at(self, source: str) -> "Space":
         """The same search on the data at ``source``."""
         data = self.data.model_copy(update={"source": source})

@@ -11,6 +11,8 @@ KeyPath = tuple[str, ...]
 """The keys that lead to a value, outermost first."""
 
 
+SearchObjective = Literal["accuracy", "log_loss", "ensemble_gain"]
+
 RowView = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
 """Whose probabilities: of student or teacher, of the final head or fused with the auxiliary one."""
 
@@ -37,6 +39,12 @@ class ResourcesConfig(Section):
     concurrency: Count | None = None
     """Trials at once; null: as many as the machine holds."""
 
+    @property
+    def per_worker(self) -> dict[str, float]:
+        """A worker's share by Ray's names; what is not asked for is left out."""
+        shares = {"CPU": float(self.cpus_per_worker), "GPU": self.gpus_per_worker}
+        return {name: share for name, share in shares.items() if share}
+
 
 class SearchConfig(Section):
     """How the space is searched, and for how long."""
@@ -45,22 +53,39 @@ class SearchConfig(Section):
     """Trials that end COMPLETE or PRUNED."""
     timeout_s: Positive | None = None
     """Seconds until running trials are stopped; null: no limit."""
-    sampler: Literal["tpe", "random"] = "tpe"
+    epochs: Count | None = None
+    """Epochs of all trials together at which running trials are stopped; null: no limit."""
+    checkpoints_gb: Positive | None = None
+    """GB (1e9 bytes) that the weights of the whole study may take; null: no limit. Those of least value to the ensemble
+    are dropped first; predictions stay, and a trial's `config.yaml` trains its weights again."""
+    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc"] = "tpe"
     """Optuna's sampler."""
-    scheduler: Literal["asha", "none"] = "asha"
-    """`asha` stops weak trials early; `none` trains all to their end."""
+    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
+    """Who stops weak trials early: `asha`; `hyperband`, ASHA with several graces (asynchronous); `median`, those below
+    the median of the others' running means; `none` trains all to their end."""
     grace: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of its own epochs that a trial has before ASHA may stop it."""
+    """Share of its own epochs that a trial has before it may be stopped."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
-    """ASHA lets one trial in this many go on at each of its rungs."""
-    objective: Objective = "accuracy"
-    """Held-out figure that decides."""
+    """ASHA and Hyperband let one trial in this many go on at each of their rungs."""
+    objective: SearchObjective = "accuracy"
+    """Held-out figure that decides. `ensemble_gain`: how much the trial lowers the log loss of the greedy ensemble of the
+    finished trials; until a trial ends its own log loss decides. It drifts as the ensemble grows."""
     first: list[dict[str, Any]] = Field(default_factory=list)
     """Trials to start with: values of some leaves of `trial`; the sampler draws the others."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """Failed trials that are replaced by new ones."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler."""
+
+    @property
+    def training_objective(self) -> Objective:
+        """What decides within a training: which epoch's weights are kept."""
+        return "log_loss" if self.objective == "ensemble_gain" else self.objective
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether a greater value of the study is a better one."""
+        return self.objective != "log_loss"
 
 
 class RowConfig(Section):

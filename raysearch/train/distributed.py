@@ -59,8 +59,16 @@ def current_world() -> World:
     rank, size = (dist.get_rank(), dist.get_world_size()) if is_group else (0, 1)
     if not torch.cuda.is_available():
         return World(rank, size, torch.device("cpu"))
-    index = int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()
-    return World(rank, size, torch.device("cuda", index))
+    # Whoever started the processes has given each a GPU of its own.
+    return World(rank, size, torch.device("cuda", torch.cuda.current_device()))
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether a process failed only because another one of its group is gone."""
+    if isinstance(error, dist.DistError):  # NCCL's, the store's, the network's
+        return True
+    # gloo's have no class of their own, but name its source file.
+    return isinstance(error, RuntimeError) and "gloo/" in str(error)
 
 
 @contextmanager

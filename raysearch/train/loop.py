@@ -8,6 +8,7 @@ import copy
 import json
 import math
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from torch import Tensor
 from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
-from raysearch.errors import UserError
-from raysearch.io import read_json, write_json, write_text, write_yaml
+from raysearch.errors import StudyError, UserError
+from raysearch.io import LockHeld, append_line, locked, read_json, write_json, write_text, write_yaml
 from raysearch.paths import TrialPaths
 from raysearch.train import heldout
 from raysearch.train.batches import seed_of
+from raysearch.train.disk import when_there_is_room
 from raysearch.train.distributed import current_world
 from raysearch.train.figures import kept_look, recalls
 from raysearch.train.memory import keep_freed_memory
@@ -34,6 +36,8 @@ from raysearch.train.task import Task
 
 STOP_EVERY = 10
 """Batches between two questions whether to stop, where several processes have to agree on it."""
+LOCK_WAIT_S = 60.0
+"""Seconds that an earlier process has to end, which was cut off and still trains into the folder."""
 
 
 class Diverged(ArithmeticError):
@@ -53,12 +57,20 @@ def train(
     ``dataset``: `open_training_data`'s; ``loader_workers``: processes that make batches ahead, 0 for none.
     Same config, data, threads, processes and kind of machine: same numbers, whatever ran before in this process.
     Returns True when all epochs were done, False when the host asked to stop. Raises `Diverged` when the loss is not
-    finite, `UserError` when the config does not fit the data.
+    finite, `UserError` when the config does not fit the data or another process trains into the folder.
+    A full disk is waited for.
     """
     training = Training(config, dataset, paths, reporter, trial_number, loader_workers)
     if training.world.device.type == "cpu":
         keep_freed_memory()
-    return training.run()
+    if not training.world.is_main:
+        return training.run()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(paths.lock, LOCK_WAIT_S))
+        except LockHeld as held:
+            raise StudyError(f"{paths.root}: another training writes into this folder ({held})") from held
+        return training.run()
 
 
 class Training:
@@ -134,20 +146,27 @@ class Training:
             line["partial"] = True
         is_due = is_stopped or is_last or epoch == stage.last_epoch or stage.looks_at(epoch)
         if is_due and self.world.is_main:
-            line["held_out"] = self._look(line)
+            line["held_out"] = when_there_is_room(self.paths, lambda: self._look(line))
         self._update_stubborn(stage, epoch)
         self.lines.append(line)
         if self.world.is_main:
-            with self.paths.metrics.open("a") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
-            if is_whole:
-                save(self.paths.resume, self.task, stage.optimizer, self.is_stubborn, len(self.lines))
+            self._write(stage, line, is_whole)
             if is_stopped or is_last:
-                self._look_at_ten_crops()
+                when_there_is_room(self.paths, self._look_at_ten_crops)
         self.world.any(False)  # nobody goes on before the first process has written
         if is_due:
             self.reporter.report(line)
         return not is_stopped
+
+    def _write(self, stage: Stage, line: dict[str, Any], is_whole: bool) -> None:
+        """The epoch's line, then its checkpoint: a kill between the two leaves a line too many, never too few."""
+        text = json.dumps(line, allow_nan=False)
+        when_there_is_room(self.paths, lambda: append_line(self.paths.metrics, text))
+        if is_whole:
+            done = len(self.lines)
+            when_there_is_room(
+                self.paths, lambda: save(self.paths.resume, self.task, stage.optimizer, self.is_stubborn, done)
+            )
 
     def _start(self) -> None:
         """Take up where a checkpoint left off, or lay the folder out anew."""

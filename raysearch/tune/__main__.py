@@ -10,7 +10,7 @@ import typer
 from raysearch.cli import run
 from raysearch.config import display_path
 from raysearch.space import load_space
-from raysearch.tune.progress import print_ablation_summary, print_summary
+from raysearch.tune.summary import print_ablation_summary, print_summary
 
 
 def command(
@@ -24,7 +24,12 @@ def command(
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials that end COMPLETE or PRUNED. Default: the space's.")
+        str | None,
+        typer.Option(
+            metavar="N|+N",
+            help="Trials that end COMPLETE or PRUNED; with --resume also +N, so many more than were last asked for. "
+            "Default: the space's.",
+        ),
     ] = None,
     timeout_s: Annotated[
         float | None, typer.Option(help="Seconds after which running trials stop, write their predictions and end.")
@@ -38,6 +43,11 @@ def command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT.")] = False,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster, or auto. Default: this machine.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what the search would cost, and whether it can be run; begin nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what fails and what needs you.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each event, on stdout.")] = False,
 ) -> None:
     """Search a space: every trial is a full training whose held-out predictions can join the ensemble.
 
@@ -46,7 +56,6 @@ def command(
     Ctrl-C or the time limit stops running trials after their batch; nothing that was trained is lost.
     """
     options = {
-        "search.trials": trials,
         "search.timeout_s": timeout_s,
         "resources.concurrency": concurrency,
         "search.seed": seed,
@@ -56,11 +65,13 @@ def command(
     given = [f"{path}={value}" for path, value in options.items() if value is not None]
     loaded = load_space(space, [*(set_ or []), *given])
 
-    from raysearch.tune.search import search
+    from raysearch.tune.search import Wishes, search
 
-    paths = search(loaded, out, where=display_path(space), resume=resume, address=address)
-    summarise = print_ablation_summary if loaded.ablation else print_summary
-    summarise(paths, loaded, sys.argv[1:])
+    wishes = Wishes(out, trials, resume, address, plan, quiet, as_json)
+    paths, as_run = search(loaded, wishes, where=display_path(space))
+    if not (plan or quiet or as_json):
+        summarise = print_ablation_summary if as_run.ablation else print_summary
+        summarise(paths, as_run, sys.argv[1:])
 
 
 def main() -> None:

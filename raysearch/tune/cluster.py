@@ -74,7 +74,7 @@ def _require_listener(address: str) -> None:
 def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:
     """How many trials the cluster holds, at most ``concurrency``. Refuses what can never be scheduled."""
     have = {"CPU": cluster.get("CPU", 0), "GPU": cluster.get("GPU", 0)}
-    wants = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    wants = {"CPU": resources.workers * resources.cpus_per_worker, "GPU": resources.workers * resources.gpus_per_worker}
     faults = [
         f"resources.{name.lower()}s_per_worker: got {wants[name]:g}, but the cluster has {have[name]:g} {name}s"
         for name in wants

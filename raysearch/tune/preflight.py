@@ -1,37 +1,133 @@
-"""What is refused before a search writes or trains anything."""
+"""What is found out, and refused, before a search writes or trains anything."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
+import torch
 
 from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
 from raysearch.errors import DataError, SpaceError, UserError
-from raysearch.space import ResourcesConfig, Space
+from raysearch.space import Space
 from raysearch.train import check_fit, open_training_data, sizes_of, stubborn_at_start, train_split
+from raysearch.train.disk import free_bytes
+from raysearch.train.fit import Cost, passes_of, pixels_of
+from raysearch.train.probe import probe
+from raysearch.tune.capacity import Cluster, capacity_of
+from raysearch.tune.plan import Plan, Trials
 
 DRAWS = 20
 """Draws of an example in which values that do not go together are passed over."""
+SAMPLE = 24
+"""Trials, about, that stand for all that will be drawn."""
+AT_START_S, AT_LEISURE_S = 0.4, 10.0
+"""Seconds that a backbone is tried for: before a search, and where only the plan is asked for."""
 
 
-def check_resources(resources: ResourcesConfig, where: str) -> None:
-    """Refuse what no cluster can give, before anything is read."""
-    if resources.workers > 1:
-        raise UserError(
-            f"{where}: resources.workers: got {resources.workers}, but a search's trial trains in one process so far; "
-            "set it to 1, or train one model on several GPUs with torchrun -m raysearch.train"
-        )
+def make_plan(
+    space: Space,
+    examples: Sequence[TrialConfig],
+    dataset: Dataset,
+    cluster: Cluster,
+    where: str,
+    root: Path,
+    *,
+    earlier: Sequence[Mapping[str, Any]] = (),
+    limit_s: float = AT_START_S,
+) -> Plan:
+    """What the search will take; tries every backbone for about ``limit_s`` seconds.
+
+    ``examples``: of `example_trials`, passed by `check_data`, which gave ``dataset``, and by `check_trials`;
+    ``root``: the study's folder, and ``earlier`` the results of its trials; ``where``: the space file's name. Raises
+    `UserError` with all that cannot be scheduled or has no room.
+    """
+    capacity = capacity_of(space.resources, cluster, where)
+    ended = [result for result in earlier if result["state"] != "FAIL"]
+    has_gpus, wants_gpus = torch.cuda.is_available(), space.resources.gpus_per_worker > 0
+    missing = "no GPU on this machine" if wants_gpus and not has_gpus else "a batch of two has no room in memory"
+    plan = Plan(
+        where=where,
+        root=root,
+        resources=space.resources,
+        search=space.search,
+        capacity=capacity,
+        trials=trials_to_come(space, len(ended)),
+        costs=costs_of(space, examples, limit_s),
+        classes=dataset.classes,
+        images={name: _images_of(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
+        free_bytes=free_bytes(root),
+        epochs_done=sum(result["epochs_done"] for result in ended),
+        gpu_bytes=torch.cuda.get_device_properties(0).total_memory if has_gpus and wants_gpus else None,
+        missing=missing,
+    )
+    if faults := plan.faults():
+        raise UserError(faults)
+    return plan
+
+
+def _images_of(labels: np.ndarray, classes: int) -> list[int]:
+    return [int(count) for count in np.bincount(labels, minlength=classes)]
+
+
+def costs_of(space: Space, examples: Sequence[TrialConfig], limit_s: float) -> dict[str, Cost]:
+    """By backbone, from its example of most work an image.
+
+    On GPUs in a process of its own, which takes its share of their memory with it when it ends.
+    """
+    chosen: dict[str, TrialConfig] = {}
+    for example in sorted(examples, key=lambda trial: pixels_of(trial.schedule[0]) * passes_of(trial.schedule[0])):
+        chosen[example.backbone] = example
+    trainings = [TrainingConfig(data=space.data, trial=example) for example in chosen.values()]
+    arguments = (trainings, limit_s, space.resources.cpus_per_worker)
+    if not space.resources.gpus_per_worker:
+        costs = probed(*arguments, "cpu")
+    elif not torch.cuda.is_available():
+        costs = probed(*arguments, None)
+    else:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            costs = pool.submit(probed, *arguments, "cuda").result()
+    return dict(zip(chosen, costs, strict=True))
+
+
+def probed(trainings: Sequence[TrainingConfig], limit_s: float, threads: int, device: str | None) -> list[Cost]:
+    """`probe` of each, on its own data."""
+    where = None if device is None else torch.device(device)
+    return [probe(each.trial, open_training_data(each), limit_s, threads=threads, device=where) for each in trainings]
+
+
+def trials_to_come(space: Space, ended: int) -> Trials:
+    """The rest of `search.first`, and a sample of the others in which every backbone and image size is as frequent."""
+    number = max(0, space.search.trials - ended)
+    study = _random_study()
+    first = [_example(space, study, fixed) for fixed in space.search.first[ended : ended + number]]
+    pairs = list(_pairs(space))
+    wanted = pairs * max(1, SAMPLE // len(pairs)) if number > len(first) else []
+    drawn = [trial for fixed in wanted if (trial := _example(space, study, fixed))]
+    known = tuple(trial for trial in first if trial)
+    return Trials(known, tuple(drawn), number - len(known) if drawn else 0)
+
+
+def _random_study() -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+
+def _pairs(space: Space) -> Iterator[dict[str, Any]]:
+    """Every backbone at every image size."""
+    for backbone, size in itertools.product(space.values("backbone"), space.values("image_size")):
+        yield {"backbone": backbone, "image_size": size}
 
 
 def example_trials(space: Space) -> list[TrialConfig]:
     """A trial of every backbone at every image size that the space has, and all of `search.first`."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    pairs = itertools.product(space.values("backbone"), space.values("image_size"))
-    wanted = [*space.search.first, *({"backbone": backbone, "image_size": size} for backbone, size in pairs)]
+    study = _random_study()
+    wanted = [*space.search.first, *_pairs(space)]
     examples = [example for fixed in wanted if (example := _example(space, study, fixed))]
     return list({example.model_dump_json(exclude={"seed"}): example for example in examples}.values())
 

@@ -1,115 +1,114 @@
-"""What the search tells the terminal: lines while it runs, and at the end the best trials and what comes next."""
+"""How a search shows its progress: a live table, plain lines or JSON lines, always told one thing at a time."""
 
-import shlex
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, Self
 
-from optuna.trial import FixedTrial
 from rich.console import Console
-from rich.table import Table
 
-from raysearch.config import Objective, TrainingConfig
-from raysearch.io import read_yaml
-from raysearch.paths import StudyPaths
-from raysearch.space import Space
-from raysearch.train.result import read_result
+from raysearch.config import TrainingConfig
+from raysearch.space.schema import SearchObjective
+from raysearch.tune.json_lines import JsonLines
+from raysearch.tune.lines import Lines
+from raysearch.tune.listener import EnsembleNow, Listener
+from raysearch.tune.live_table import LiveTable
 
 BY_SCHEDULER = "stopped by the scheduler"
 """A PRUNED trial's reason, unless it was cut off: by the time limit, a signal or its driver's end."""
 
-EVERY_S = 30.0
-"""Seconds between two lines on a running trial."""
+
+class Display(Listener, Protocol):
+    """A listener that shows what it hears. It is entered before the search and left after it, whatever ends it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
 
-class Lines:
-    """Plain lines to stdout."""
+def choose_display(
+    objective: SearchObjective,
+    trials: int,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
+    earlier: Iterable[Mapping[str, Any]] = (),
+) -> Display:
+    """The live table where stdout is a terminal, else plain lines; with ``quiet`` only failures and notes, to stderr;
+    ``as_json``: JSON lines and nothing else on stdout, ``quiet`` or not.
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
-        self._started = time.monotonic()
-        self._told: dict[int, float] = {}
-        self._best: tuple[float, int] | None = None
+    ``trials``: how many are wanted; ``earlier``: `result.json`s of those that ended before this process.
+    """
+    if as_json:
+        return InTurn(JsonLines(objective))
+    if quiet or not _can_redraw():
+        return InTurn(Lines(objective, earlier, quiet=quiet))
+    return InTurn(LiveTable(objective, trials, earlier))
+
+
+def _can_redraw() -> bool:
+    """Whether stdout is a terminal that can: FORCE_COLOR alone makes a log file none."""
+    console = Console()
+    return sys.stdout.isatty() and console.is_interactive and console.encoding.startswith("utf")
+
+
+class InTurn:
+    """A display for calls from several threads and from signal handlers: it shows one at a time, in their order.
+
+    A call that comes while another is being shown is left to whoever shows that one. So nobody waits, and a handler
+    that interrupts a print neither prints into it nor waits for it for ever. A terminal that went away, or a pipe that
+    nobody reads, ends the showing and not the search.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self._calls: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._is_lost = False
+
+    def __enter__(self) -> Self:
+        self.display.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(OSError):
+            self.display.__exit__(*error)
 
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
-        trial = config.trial
-        self._told[number] = time.monotonic()
-        goes_on = f", goes on after epoch {epochs_done}" if epochs_done else ""
-        self._say(f"trial {number:>3} started   {trial.backbone}, {trial.total_epochs} epochs{goes_on}")
+        self._call(partial(self.display.started, number, config, epochs_done))
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
-        if time.monotonic() - self._told.get(number, 0) < EVERY_S:
-            return
-        self._told[number] = time.monotonic()
-        figure = self._figure(report["value"])
-        self._say(f"trial {number:>3}           epoch {report['epoch']}/{report['epochs']}  {figure}")
+        self._call(partial(self.display.reported, number, report))
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
-        if result["state"] == "FAIL":
-            self._say(f"trial {number:>3} FAIL      {result['reason']}")
-            return
-        value, sign = result["value"], 1 if self.objective == "accuracy" else -1
-        if self._best is None or sign * value > sign * self._best[0]:
-            self._best = (value, number)
-        where = f"epoch {result['epochs_done']}/{result['epochs']}, {result['role']}"
-        best = f"best {self._figure(self._best[0])} (trial {self._best[1]})"
-        self._say(f"trial {number:>3} {result['state']:<9} {self._figure(value)}  {where}; {best}")
+        self._call(partial(self.display.ended, number, result))
 
-    def _figure(self, value: float) -> str:
-        return f"{100 * value:.1f} %" if self.objective == "accuracy" else f"log loss {value:.3f}"
+    def interrupted(self, number: int, reason: str) -> None:
+        self._call(partial(self.display.interrupted, number, reason))
 
-    def _say(self, text: str) -> None:
-        seconds = int(time.monotonic() - self._started)
-        print(f"{seconds // 60:>3}:{seconds % 60:02}  {text}", flush=True)
+    def estimated(self, ensemble: EnsembleNow) -> None:
+        self._call(partial(self.display.estimated, ensemble))
 
+    def noted(self, text: str) -> None:
+        self._call(partial(self.display.noted, text))
 
-def print_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
-    """The best trials and the next command. ``words``: the search's own command line."""
-    trials = space.search.trials
-    results = _results(paths)
-    ended = [result for result in results if result["value"] is not None and result["state"] != "FAIL"]
-    if ended:
-        Console().print(_best_trials(ended))
-    cut_off = sum(result["state"] == "PRUNED" and result["reason"] != BY_SCHEDULER for result in ended)
-    if len(ended) < trials:
-        print(f"\n{len(ended)} of {trials} trials ended. Go on: {_again(words)}")
-    elif cut_off:
-        more = f"{_again(words)} --trials {trials + cut_off}"
-        print(f"\n{cut_off} of the {trials} trials were cut off. As many more: {more}")
-    if ended:
-        print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
+    def _call(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        # Looked at again after every release: what came meanwhile has been left to this thread.
+        while self._calls and self._lock.acquire(blocking=False):
+            try:
+                self._show_next()
+            finally:
+                self._lock.release()
 
-
-def print_ablation_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
-    """How many of the ablation's trainings are done, and the next command. Its figures are the report's."""
-    assert space.ablation is not None
-    wanted = [space.trial.suggest(FixedTrial({}), training.fixed) for training in space.ablation.trainings]
-    complete = [
-        TrainingConfig.model_validate(read_yaml(folder.config)).trial
-        for _, folder in paths.trials()
-        if (result := read_result(folder)) and result["state"] == "COMPLETE"
-    ]
-    if missing := sum(trial not in complete for trial in wanted):
-        done = len(wanted) - missing
-        print(f"\n{done} of {len(wanted)} trainings are complete. Go on: {_again(words)}")
-    print(f"\nNext: python -m raysearch.report {shlex.quote(str(paths.root))}")
-
-
-def _results(paths: StudyPaths) -> list[dict[str, Any]]:
-    return [result for _, folder in paths.trials() if (result := read_result(folder))]
-
-
-def _again(words: Sequence[str]) -> str:
-    return f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
-
-
-def _best_trials(ended: Sequence[Mapping[str, Any]]) -> Table:
-    sign = -1 if ended[0]["objective"] == "accuracy" else 1
-    table = Table(box=None, pad_edge=False)
-    for name in ("trial", "state", "value", "backbone", "better role", "epochs"):
-        table.add_column(name, justify="right" if name in ("trial", "value", "epochs") else "left")
-    for result in sorted(ended, key=lambda r: sign * r["value"])[:5]:
-        number, value = str(result["trial_number"]), f"{result['value']:.4f}"
-        epochs = f"{result['epochs_done']}/{result['epochs']}"
-        table.add_row(number, result["state"], value, result["backbone"], result["role"], epochs)
-    return table
+    def _show_next(self) -> None:
+        """The lock is held; another thread may have shown the last one already."""
+        call = self._calls.popleft() if self._calls else None
+        if call and not self._is_lost:
+            try:
+                call()
+            except OSError:
+                self._is_lost = True

@@ -1,36 +1,82 @@
-"""Which trials are stopped early."""
+"""Which trials are stopped early.
 
+Ray's schedulers, told of the trials that earlier runs of the study have ended: each starts with an empty memory and
+would let weak trials pass.
+"""
+
+from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import optuna
-from optuna.trial import TrialState
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from raysearch.space import SearchConfig
-from raysearch.tune.trial import PROGRESS
+from raysearch.tune.trial import METRIC, PROGRESS
+
+BRACKETS = 3
+"""Hyperband's: ASHA as it is, and with its first one and first two rungs left out."""
+
+
+class Brackets(AsyncHyperBandScheduler):
+    """ASHA, or with several brackets asynchronous Hyperband, in which a trial's number decides on its bracket."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, trial)
+        self._trial_info[trial.trial_id] = self.bracket_of(trial.config["number"])
+
+    def bracket_of(self, number: int) -> Any:
+        """Drawn with Ray's odds, which favour the brackets of many rungs, but the same at every start."""
+        rungs = np.array([len(bracket._rungs) for bracket in self._brackets])
+        odds = np.exp(rungs - rungs.max())
+        return self._brackets[np.random.default_rng(number).choice(len(rungs), p=odds / odds.sum())]
+
+    def remember(self, trial: FrozenTrial, epochs: int, sign: int) -> None:
+        for epoch, value in sorted(trial.intermediate_values.items()):
+            stub = SimpleNamespace(trial_id=f"study-{trial.number}")
+            self.bracket_of(trial.number).on_result(stub, 100 * epoch / epochs, sign * value)
+
+
+class Median(MedianStoppingRule):
+    """Stops a trial whose best is below the median of the others' running means."""
+
+    def remember(self, trial: FrozenTrial, epochs: int, sign: int) -> None:
+        points = sorted(trial.intermediate_values.items())
+        if points:
+            self._results[f"study-{trial.number}"] = [
+                {PROGRESS: 100 * epoch / epochs, METRIC: value} for epoch, value in points
+            ]
 
 
 def build_scheduler(search: SearchConfig) -> TrialScheduler:
-    """ASHA with rungs at grace, grace * factor, ... of each trial's own epochs; or none."""
+    """Rungs and graces are shares of each trial's own epochs."""
     if search.scheduler == "none" or search.grace >= 1:
         return FIFOScheduler()
-    return ASHAScheduler(
-        time_attr=PROGRESS, max_t=100, grace_period=100 * search.grace, reduction_factor=search.reduction_factor
+    if search.scheduler == "median":
+        # The time slice: a trial without enough others to compare with goes on, and is not paused.
+        return Median(time_attr=PROGRESS, grace_period=100 * search.grace, min_time_slice=100)
+    brackets = BRACKETS if search.scheduler == "hyperband" else 1
+    return Brackets(
+        time_attr=PROGRESS,
+        max_t=100,
+        grace_period=100 * search.grace,
+        reduction_factor=search.reduction_factor,
+        brackets=min(brackets, _rungs(search)),
     )
 
 
-def replay(scheduler: TrialScheduler, study: optuna.Study, epochs_of: dict[int, int]) -> None:
-    """Fill a new ASHA's rungs from the study's ended trials: it starts empty and would let weak trials pass.
+def _rungs(search: SearchConfig) -> int:
+    """Rungs from the grace to the end: Hyperband cannot leave out more than there are."""
+    return int(np.log(1 / search.grace) / np.log(search.reduction_factor)) + 1
 
-    ``epochs_of``: each ended trial's own epochs, by number; one without is left out.
-    """
-    if not isinstance(scheduler, ASHAScheduler):
+
+def replay(scheduler: TrialScheduler, study: optuna.Study, epochs_of: Mapping[int, int]) -> None:
+    """Tell a new scheduler of the study's ended trials. ``epochs_of``: each one's own epochs; without, it is left out."""
+    if not isinstance(scheduler, Brackets | Median):
         return
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        if not epochs_of.get(trial.number):
-            continue
-        stub = SimpleNamespace(trial_id=f"study-{trial.number}")
-        for epoch, value in sorted(trial.intermediate_values.items()):
-            percent = 100 * epoch / epochs_of[trial.number]
-            scheduler._brackets[0].on_result(stub, percent, sign * value)
+        if epochs := epochs_of.get(trial.number):
+            scheduler.remember(trial, epochs, sign)

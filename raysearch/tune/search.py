@@ -1,78 +1,116 @@
-"""Puts a search together and runs it to its end, its time limit or Ctrl-C."""
+"""Puts a search together and runs it to its end, its budgets or Ctrl-C."""
 
-import signal
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-from raysearch.errors import StudyError
-from raysearch.io import write_text
+from raysearch.errors import StudyError, UserError
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
 from raysearch.tune import cluster, study
-from raysearch.tune.preflight import check_data, check_resources, check_trials, example_trials
-from raysearch.tune.progress import Lines
+from raysearch.tune.listener import Listener
+from raysearch.tune.preflight import check_data, check_trials, example_trials
+from raysearch.tune.progress import choose_display
+from raysearch.tune.stopping import stopping
+from raysearch.tune.target import trials_asked_before, trials_wanted
+from raysearch.tune.watches import watching
 
 
-def search(space: Space, out: Path, *, where: str, resume: bool = False, address: str | None = None) -> StudyPaths:
-    """Run ``space``, read from the file ``where``, into ``out``/<study> and return its paths.
+@dataclass(frozen=True)
+class Wishes:
+    """How a search is run, beside what its space says."""
+
+    out: Path
+    """The study's folder goes into it."""
+    trials: str | None = None
+    """`--trials`: N or +N."""
+    resume: bool = False
+    address: str | None = None
+    """Of a running Ray cluster; None: one of its own on this machine."""
+    plan_only: bool = False
+    """Plan, and begin nothing."""
+    quiet: bool = False
+    as_json: bool = False
+
+
+def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Space]:
+    """Run ``space``, read from the file ``where``, into ``out``/<study>; returns its paths, and the space as it was run.
 
     Whatever can be refused is refused before anything is written: `UserError`s.
     """
     began = time.monotonic()
-    paths = StudyPaths(out / space.study)
-    study.check_place(paths, space, resume)
+    paths = StudyPaths(wishes.out / space.study)
+    study.check_place(paths, space, wishes.resume)
+    space = _asked(space, paths, wishes)
     if Path(space.data.source).exists():  # a trial's config holds wherever it is read
         space = space.at(str(Path(space.data.source).resolve()))
-    check_resources(space.resources, where)
     examples = example_trials(space)
     dataset, counts = check_data(space, examples)
     check_trials(space, examples, dataset, where)
-    with cluster.ray_session(address) as resources:
+    with cluster.ray_session(wishes.address) as resources:
         concurrency = cluster.trials_at_once(space.resources, resources)
+        earlier = [result for _, folder in paths.trials() if (result := read_result(folder))]
+        display = choose_display(
+            space.search.objective, space.search.trials, quiet=wishes.quiet, as_json=wishes.as_json, earlier=earlier
+        )
         with study.locked(paths):
             study.prepare(paths, space, dataset, counts)
             paths.stop.unlink(missing_ok=True)
-            print(f"{paths.root}: {space.search.trials} trials, {concurrency} at once", flush=True)
-            with stopping(paths, space.search.timeout_s, began):
-                run(space, paths, concurrency)
-    return paths
+            with (
+                display,
+                watching(paths, display),
+                stopping(paths, space.search.timeout_s, began, display),
+            ):
+                run(space, paths, concurrency, display)
+    return paths, space
 
 
-def run(space: Space, paths: StudyPaths, concurrency: int) -> None:
+def _asked(space: Space, paths: StudyPaths, wishes: Wishes) -> Space:
+    """The space with as many trials as are to be there at the end."""
+    if space.ablation is not None:
+        if wishes.trials is not None:
+            raise UserError(
+                f"--trials {wishes.trials}: not for an ablation, which trains every row with every seed; "
+                "--set ablation.seeds=N trains more"
+            )
+        return space
+    before = trials_asked_before(paths) if wishes.resume else None
+    return space.asking(trials_wanted(wishes.trials, before, space.search.trials))
+
+
+def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -> None:
     """Hand the study to Ray Tune until the searcher has nothing more to ask or the stop file stands."""
     from ray import tune
 
+    from raysearch.tune.errors import Errors
     from raysearch.tune.scheduler import build_scheduler, replay
     from raysearch.tune.searcher import StudySearcher
-    from raysearch.tune.trial import run_trial
+    from raysearch.tune.trial import trainable
 
     stored = study.open_storage(paths, space.study, space.search)
-    searcher = StudySearcher(stored, space, paths, concurrency, Lines(space.search.objective))
+    errors = Errors()
+    searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.of)
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: epochs_of(trial) for number, trial in paths.trials()})
-    resources = {"CPU": space.resources.cpus_per_worker, "GPU": space.resources.gpus_per_worker}
     with tempfile.TemporaryDirectory(prefix="raysearch-") as scratch:
         tune.Tuner(
-            tune.with_resources(run_trial, resources),
+            trainable(space.resources, space.search.objective),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
                 metric=searcher.metric,
                 mode=searcher.mode,
                 num_samples=-1,
-                reuse_actors=True,
+                # Several workers must end with their trial: only then Tune frees what they hold.
+                reuse_actors=space.resources.workers == 1,
             ),
-            run_config=tune.RunConfig(name=space.study, storage_path=scratch, verbose=0),
+            run_config=tune.RunConfig(name=space.study, storage_path=scratch, verbose=0, callbacks=[errors]),
         ).fit()
     if searcher.has_failed_too_often:
         raise StudyError(
-            f"{paths.root}: {searcher.failed} trials failed, more than search.max_failures "
+            f"{paths.root}: {searcher.stored.failed} trials failed, more than search.max_failures "
             f"({space.search.max_failures}); their result.json and error.txt say why. "
             "What was trained is kept; --resume goes on once the cause is mended"
         )
@@ -82,35 +120,3 @@ def epochs_of(trial: TrialPaths) -> int:
     """The epochs a trial was to do; 0 where it left no result."""
     result = read_result(trial)
     return result["epochs"] if result else 0
-
-
-@contextmanager
-def stopping(paths: StudyPaths, timeout_s: float | None, began: float) -> Iterator[None]:
-    """At the time limit, or on the first Ctrl-C or SIGTERM, ask running trials to stop after their batch.
-
-    ``began``: when the command did, by `time.monotonic`. A second Ctrl-C ends the command at once.
-    """
-
-    def ask_to_stop(reason: str) -> None:
-        write_text(paths.stop, f"stopped by {reason}")
-        print(f"stopped by {reason}: running trials end after their batch", flush=True)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-        ask_to_stop(signal.Signals(number).name)
-
-    before = {name: signal.signal(name, on_signal) for name in (signal.SIGINT, signal.SIGTERM)}
-    left = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began))
-    timer = threading.Timer(left or 0.0, ask_to_stop, [f"the time limit of {timeout_s:g} s"]) if timeout_s else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    try:
-        yield
-    finally:
-        if timer:
-            timer.cancel()
-        paths.stop.unlink(missing_ok=True)
-        for name, handler in before.items():
-            signal.signal(name, handler)

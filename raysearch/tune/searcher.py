@@ -3,90 +3,83 @@
 Nothing is pickled between runs: a new process that opens the same study goes on where the last one, even a
 killed one, left off. Ray's own `OptunaSearch` tells a stopped trial COMPLETE, enqueues seed points at every
 start and leaves killed trials RUNNING; here stopped is PRUNED, an error is FAIL with its reason, and what a dead
-process left RUNNING goes on from its checkpoint or is asked again.
+process left RUNNING goes on under its number, from its checkpoint if it has one.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raysearch.config import TrainingConfig
-from raysearch.errors import SpaceError, StudyError
-from raysearch.io import read_yaml, write_yaml
-from raysearch.paths import StudyPaths
+from raysearch.errors import SpaceError, StudyError, UserError
+from raysearch.io import read_yaml, write_json, write_text, write_yaml
+from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Ablation, Space
-from raysearch.train.result import State, read_metrics, read_result, write_result
+from raysearch.train.disk import wait_for_room
+from raysearch.train.hosted import Hosted
+from raysearch.train.result import State, read_metrics, read_result, result_of
+from raysearch.tune.gain import gain_of
+from raysearch.tune.listener import Listener
+from raysearch.tune.memory import halve_batches, is_out_of_memory
 from raysearch.tune.progress import BY_SCHEDULER
+from raysearch.tune.stored import DEATHS, StoredStudy
 from raysearch.tune.trial import METRIC, value_of
+from raysearch.tune.weights import drop_weights
 
-UNCOUNTED = "uncounted"
-"""Marks a trial that died with its driver before its first checkpoint; the same parameters were asked again."""
-FIXED_ATTRS = ("first", "fixed", "rows")
-"""What a trial that was not drawn is: its place in `search.first` or an ablation's rows, and its fixed values."""
-
-
-class Listener(Protocol):
-    """Hears what becomes of the trials."""
-
-    def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None: ...
-
-    def reported(self, number: int, report: dict[str, Any]) -> None: ...
-
-    def ended(self, number: int, result: dict[str, Any]) -> None: ...
+MAX_DEATHS = 3
+"""Times that a trial's process may die within an epoch; after the last the trial is a FAIL."""
 
 
 class StudySearcher(Searcher):
     """Counts a trial once it ends COMPLETE or PRUNED, until ``space.search.trials`` have; a FAIL is replaced."""
 
     def __init__(
-        self, study: optuna.Study, space: Space, paths: StudyPaths, concurrency: int, listener: Listener
+        self,
+        study: optuna.Study,
+        space: Space,
+        paths: StudyPaths,
+        concurrency: int,
+        listener: Listener,
+        error_of: Callable[[str], Exception | None] = lambda trial_id: None,
     ) -> None:
-        maximize = space.search.objective == "accuracy"
-        super().__init__(metric=METRIC, mode="max" if maximize else "min")
-        self.study, self.space, self.paths = study, space, paths
-        self.concurrency, self.listener = concurrency, listener
+        """``error_of``: what Tune knows of the end of a trial that failed, by its id there."""
+        super().__init__(metric=METRIC, mode="max" if space.search.maximizes else "min")
+        self.stored, self.space, self.paths = StoredStudy(study), space, paths
+        self.concurrency, self.listener, self.error_of = concurrency, listener, error_of
         self._numbers: dict[str, int] = {}
         self._resumable: list[int] = []
+        self._epochs = {number: _epochs_done(folder) for number, folder in paths.trials()}
+        self._told_of: set[int] = set()
         self._recover()
-        self._failed_before = self.failed
+        self._failed_before = self.stored.failed
         self._enqueue_first()
 
     # What the last process left.
 
     def _recover(self) -> None:
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self.stored.trials(TrialState.RUNNING):
             folder = self.paths.trial(trial.number)
             lines = read_metrics(folder)
-            # The folder can be ahead of the study: its own curve fills the gap.
-            for line in lines:
-                if "held_out" in line:
-                    self._store(trial.number, line["epoch"], value_of(line, self.space.search.objective))
-            result = read_result(folder)
-            if result:  # written, but not told
+            if result := read_result(folder):  # written, but not told
                 self._end(trial.number, result["state"], result["reason"])
+            elif folder.error.is_file():
+                self._end(trial.number, "FAIL", _first_line(folder))
             elif lines and lines[-1].get("partial"):
                 self._end(trial.number, "PRUNED", "stopped, then its driver died")
-            elif folder.resume.is_file():
-                self._resumable.append(trial.number)
             else:
-                self._ask_again(trial)
-
-    def _ask_again(self, trial: optuna.trial.FrozenTrial) -> None:
-        attrs = {key: value for key, value in trial.user_attrs.items() if key in FIXED_ATTRS}
-        self.study.enqueue_trial(trial.params, user_attrs=attrs)
-        self._set(trial.number, UNCOUNTED, True)
-        self._end(trial.number, "FAIL", "its driver died before the first checkpoint; asked again")
+                self._fill_curve(trial.number)
+                self._resumable.append(trial.number)
 
     def _enqueue_first(self) -> None:
         if self.space.ablation:
             return self._enqueue_rows(self.space.ablation)
-        known = {trial.user_attrs.get("first") for trial in self.study.get_trials(deepcopy=False)}
+        known = {trial.user_attrs.get("first") for trial in self.stored.trials()}
         for index, fixed in enumerate(self.space.search.first):
             if index not in known:
-                params = self.space.trial.params_of(fixed)
-                self.study.enqueue_trial(params, user_attrs={"first": index, "fixed": fixed})
+                self.stored.enqueue(self.space.trial.params_of(fixed), first=index, fixed=fixed)
 
     def _enqueue_rows(self, ablation: Ablation) -> None:
         """Every training of the ablation that is neither whole nor on its way: failed and cut-off ones once more.
@@ -94,104 +87,106 @@ class StudySearcher(Searcher):
         Those that an earlier start asked for and this one does not are no longer waited for.
         """
         wanted = [training.fixed for training in ablation.trainings]
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        for trial in self.stored.trials(TrialState.WAITING):
             if trial.user_attrs.get("fixed") not in wanted:
-                self._set(trial.number, UNCOUNTED, True)
-                self._set(trial.number, "reason", "no longer asked for")
-                self.study._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
+                self.stored.withdraw(trial.number, "no longer asked for")
         states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-        known = [trial.user_attrs.get("fixed") for trial in self.study.get_trials(deepcopy=False, states=states)]
+        known = [trial.user_attrs.get("fixed") for trial in self.stored.trials(*states)]
         for training in ablation.trainings:
             if training.fixed not in known:
-                self.study.enqueue_trial({}, user_attrs={"fixed": training.fixed, "rows": list(training.rows)})
+                self.stored.enqueue({}, fixed=training.fixed, rows=list(training.rows))
 
     # How far the search is.
-
-    @property
-    def counted(self) -> int:
-        """Trials that ended COMPLETE or PRUNED."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
-
-    @property
-    def failed(self) -> int:
-        """Trials that ended FAIL, those aside that were asked again."""
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        return sum(UNCOUNTED not in trial.user_attrs for trial in trials)
 
     @property
     def left(self) -> int:
         """Trials that are still to be started; of an ablation those that are enqueued, and no others."""
         if self.space.ablation:
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            return len(waiting) + len(self._resumable)
-        return self.space.search.trials - self.counted - len(self._numbers)
+            return len(self.stored.trials(TrialState.WAITING)) + len(self._resumable)
+        return self.space.search.trials - self.stored.counted - len(self._numbers)
 
     @property
     def has_failed_too_often(self) -> bool:
         """Of the failures since this start: whoever resumes has mended the cause."""
-        return self.failed - self._failed_before > self.space.search.max_failures
+        return self.stored.failed - self._failed_before > self.space.search.max_failures
+
+    @property
+    def has_spent_its_epochs(self) -> bool:
+        """Whether all trials together have done the epochs of the budget."""
+        budget = self.space.search.epochs
+        return budget is not None and sum(self._epochs.values()) >= budget
 
     # Tune's calls.
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; None while none may start; FINISHED when no more will."""
         live = len(self._numbers)
-        if self.paths.stop.exists() or self.has_failed_too_often:
+        if self.paths.stop.exists() or self.has_failed_too_often or self.has_spent_its_epochs:
             return Searcher.FINISHED
         if self.left <= 0 or live >= self.concurrency:
             return None if live else Searcher.FINISHED
-        started = self._resumed() if self._resumable else self._asked()
-        if started is None:
+        wait_for_room(self.paths.root)
+        number = self._resumable.pop(0) if self._resumable else self._asked()
+        config = self._configured(number)
+        if config is None:
             return None
-        number, config = started
         self._numbers[trial_id] = number
-        self.listener.started(number, config, len(read_metrics(self.paths.trial(number))))
-        return {
-            "number": number,
-            "folder": str(self.paths.trial(number).root.resolve()),
-            "stop": str(self.paths.stop.resolve()),
-            "threads": self.space.resources.cpus_per_worker,
-        }
+        folder = self.paths.trial(number)
+        self.listener.started(number, config, _epochs_done(folder))
+        threads = self.space.resources.cpus_per_worker
+        return Hosted(folder.root.resolve(), number, self.paths.stop.resolve(), threads).plain
 
-    def _resumed(self) -> tuple[int, TrainingConfig]:
-        number = self._resumable.pop(0)
-        return number, TrainingConfig.model_validate(read_yaml(self.paths.trial(number).config))
-
-    def _asked(self) -> tuple[int, TrainingConfig] | None:
-        """A new trial; None when what was drawn cannot be trained together: that trial is a FAIL."""
-        trial = self.study.ask()
-        if self.paths.trial(trial.number).root.exists():
+    def _asked(self) -> int:
+        number = self.stored.study.ask().number
+        if self.paths.trial(number).root.exists():
             raise StudyError(
-                f"{self.paths.trial(trial.number).root}: stands in the way of a new trial; {self.paths.database} does "
+                f"{self.paths.trial(number).root}: stands in the way of a new trial; {self.paths.database} does "
                 "not know of it, so it is not the database of this folder's trials"
             )
+        return number
+
+    def _configured(self, number: int) -> TrainingConfig | None:
+        """What a trial trains; None when what was drawn cannot be trained together: that trial is a FAIL."""
+        folder = self.paths.trial(number)
+        if folder.config.is_file():
+            return TrainingConfig.model_validate(read_yaml(folder.config))
+        trial = self.stored.live(number)
         fixed = trial.user_attrs.get("fixed", {})
         try:
             config = self.space.trial.suggest(trial, fixed)
         except SpaceError as error:
-            self._end(trial.number, "FAIL", "; ".join(error.faults))
+            self._end(number, "FAIL", "; ".join(error.faults))
             return None
         if "seed" not in fixed:  # members of an ensemble gain from differing, so each trial has a seed of its own
-            config = config.model_copy(update={"seed": config.seed + trial.number})
-        training = TrainingConfig(data=self.space.data, objective=self.space.search.objective, trial=config)
-        write_yaml(self.paths.trial(trial.number).config, training.model_dump())
-        return trial.number, training
+            config = config.model_copy(update={"seed": config.seed + number})
+        training = TrainingConfig(data=self.space.data, objective=self.space.search.training_objective, trial=config)
+        write_yaml(folder.config, training.model_dump())
+        return training
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One look at the held-out split."""
         number = self._numbers[trial_id]
-        self._store(number, result["epoch"], result[METRIC])
+        wait_for_room(self.paths.root)
+        self.stored.add_point(number, result["epoch"], result[METRIC])
+        self._count_epochs(number, result["epoch"])
+        self._tell_of_smaller_batches(number)
         self.listener.reported(number, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The trial's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL."""
+        """The trial's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL.
+
+        A trial whose process died goes on under its number.
+        """
         number = self._numbers.pop(trial_id)
-        if error or not result:
-            told = self.paths.trial(number).error
-            reason = told.read_text().partition("\n")[0] if told.is_file() else ""
-            return self._end(number, "FAIL", reason or "the trial's process died")
+        wait_for_room(self.paths.root)
+        if error and self.paths.trial(number).error.is_file():
+            return self._end(number, "FAIL", _first_line(self.paths.trial(number)))
+        if error:
+            return self._lose(number, self.error_of(trial_id))
+        if not result:  # cut off from outside: it stays RUNNING, and the next process goes on with it
+            return None
         # Tune leaves the stopping result out of on_trial_result.
-        self._store(number, result["epoch"], result[METRIC])
+        self._count_epochs(number, result["epoch"])
         if result["is_whole"] and result["epoch"] >= result["epochs"]:
             return self._end(number, "COMPLETE")
         stop = self.paths.stop
@@ -206,40 +201,90 @@ class StudySearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its settings for Tuner.restore, which is not used here
 
-    # Storage.
+    # What becomes of a trial.
+
+    def _lose(self, number: int, error: Exception | None) -> None:
+        """Its process died without a word of its own: go on with it, unless that has not helped before."""
+        folder = self.paths.trial(number)
+        reason = " ".join(str(error).split())[:200] if error else "no reason is known"
+        if error and is_out_of_memory(error) and folder.config.is_file() and halve_batches(folder, error):
+            self._tell_of_smaller_batches(number)
+            self._resumable.append(number)
+            return
+        epochs_done = _epochs_done(folder)
+        deaths = [*self.stored.trial(number).user_attrs.get(DEATHS, []), epochs_done]
+        self.stored.set(number, DEATHS, deaths)
+        if (times := deaths.count(epochs_done)) >= MAX_DEATHS:
+            self._end(number, "FAIL", f"its process died {times} times in epoch {epochs_done + 1} ({reason})")
+        else:
+            self.listener.interrupted(number, f"its process died ({reason})")
+            self._resumable.append(number)
 
     def _end(self, number: int, state: State, reason: str | None = None) -> None:
-        trial = self.study.get_trials(deepcopy=False)[number]
-        folder = self.paths.trial(number)
+        folder, search = self.paths.trial(number), self.space.search
+        self._fill_curve(number)
         config = TrainingConfig.model_validate(read_yaml(folder.config)) if folder.config.is_file() else None
-        result = write_result(
+        result = result_of(
             folder,
             number,
             state,
-            self.space.search.objective,
+            search.training_objective,
             config.trial.total_epochs if config else 0,
             config.trial.backbone if config else "",
-            trial.params,
+            self.stored.trial(number).params,
             reason,
         )
+        value = result["value"]
+        if search.objective == "ensemble_gain" and state != "FAIL":
+            value, result = self._valued(result)
+        write_json(folder.result, result)
         if result["value"] is not None:
-            self._set(number, "smoothed_best", result["value"])
-            self._set(number, "role", result["role"])
-        if reason:
-            self._set(number, "reason", reason)
-        if state == "COMPLETE":
-            self.study.tell(number, result["value"])
-        else:
-            self.study.tell(number, state=TrialState[state])
+            self.stored.set(number, "smoothed_best", result["value"])
+            self.stored.set(number, "role", result["role"])
+        if result["reason"]:
+            self.stored.set(number, "reason", result["reason"])
+        self.stored.end(number, result["state"], value)
         folder.resume.unlink(missing_ok=True)  # not before: until it is told, a dead driver's trial goes on from it
         self.listener.ended(number, result)
+        if search.checkpoints_gb is not None:
+            for dropped in drop_weights(self.paths, 1e9 * search.checkpoints_gb):
+                self.listener.noted(f"search.checkpoints_gb: dropped {dropped}; its predictions are kept")
 
-    def _store(self, number: int, epoch: int, value: float) -> None:
-        # Not Trial.report: it drops a second value for an epoch, which a resumed trial may send.
-        self.study._storage.set_trial_intermediate_value(self._id(number), epoch, value)
+    def _valued(self, result: dict[str, Any]) -> tuple[float | None, dict[str, Any]]:
+        """The trial's worth to the ensemble, and the result with it."""
+        try:
+            gain = gain_of(self.paths, result["trial_number"])
+        except UserError as error:
+            reason = f"its worth to the ensemble cannot be told: {'; '.join(error.faults)}"
+            return None, {**result, "state": "FAIL", "reason": reason}
+        return gain, {**result, "ensemble_gain": gain}
 
-    def _set(self, number: int, key: str, value: Any) -> None:
-        self.study._storage.set_trial_user_attr(self._id(number), key, value)
+    def _fill_curve(self, number: int) -> None:
+        """The folder can be ahead of the study: after a kill, and at the look that ends a trial."""
+        objective = self.space.search.objective
+        lines = read_metrics(self.paths.trial(number))
+        points = [(line["epoch"], value_of(line, objective)) for line in lines if "held_out" in line]
+        self.stored.add_points(number, points)
 
-    def _id(self, number: int) -> int:
-        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+    def _count_epochs(self, number: int, epoch: int) -> None:
+        self._epochs[number] = epoch
+        if self.has_spent_its_epochs and not self.paths.stop.exists():
+            reason = f"the budget of {self.space.search.epochs} epochs (search.epochs)"
+            write_text(self.paths.stop, f"stopped by {reason}")
+            self.listener.noted(f"stopped by {reason}: running trials end after their batch")
+
+    def _tell_of_smaller_batches(self, number: int) -> None:
+        note = self.paths.trial(number).smaller_batches
+        if number not in self._told_of and note.is_file():
+            self._told_of.add(number)
+            self.listener.noted(f"trial {number}: {note.read_text()}")
+
+
+def _epochs_done(folder: TrialPaths) -> int:
+    """The newest epoch of which there is a line, whole or not."""
+    lines = read_metrics(folder)
+    return lines[-1]["epoch"] if lines else 0
+
+
+def _first_line(folder: TrialPaths) -> str:
+    return folder.error.read_text().partition("\n")[0]

@@ -1,43 +1,28 @@
 """The study folder: made, opened again, locked. Its Optuna storage and its trial folders are all its state."""
 
-import fcntl
 import importlib.metadata
-import os
 import platform
-import socket
 import subprocess
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
+from raysearch import io
+from raysearch.config import display_path
 from raysearch.data import Dataset
 from raysearch.errors import StudyError
 from raysearch.paths import StudyPaths
-from raysearch.space import SearchConfig, Space
+from raysearch.space import SearchConfig, Space, faults_of_growth, space_from
 from raysearch.study_file import StudyData, StudyFile, StudySpace, read_study_file, write_study_file
+from raysearch.tune.regrown import regrow
+from raysearch.tune.sampler import build_sampler
 
 PACKAGES = ("raysearch", "ray", "torch", "torchvision", "timm", "optuna", "pyarrow", "numpy")
-STARTUP_TRIALS = 5
-"""Trials drawn at random before TPE models anything; Optuna's 10 would use up a small search."""
-
-
-def _tpe(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # group: parameters of different options are modelled apart; constant_liar: running trials count.
-        return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
-        )
-
-
-SAMPLERS = {"tpe": _tpe, "random": lambda seed: optuna.samplers.RandomSampler(seed=seed)}
 
 
 def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
@@ -56,18 +41,19 @@ def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
 
 
 def _check_same_space(paths: StudyPaths, space: Space) -> None:
-    stored = read_study_file(paths)
-    if differences := _differences(stored.space.model_dump(), space.resolved):
-        raise StudyError(
-            f"{paths.root}: {difference}; resume with the space as it was, or give another --out"
-            for difference in differences
-        )
+    before = space_from(read_study_file(paths).space.model_dump(), display_path(paths.study))
+    if faults := faults_of_growth(before, space):
+        raise StudyError(f"{paths.root}: {fault}; give the space as it was, or another --out" for fault in faults)
     if not paths.database.is_file() and any(True for _ in paths.trials()):
         raise StudyError(f"{paths.database}: is missing, but there are trials; put it back, or give another --out")
 
 
 def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> None:
-    """Describe the search in `study.yaml`, or check that the one there is of the same data; else `StudyError`."""
+    """Describe the search in `study.yaml`, and bring the trials that are there to its space, which may have grown.
+
+    Killed between the two, it has left a study that goes on with either space. Raises `StudyError`: made with other
+    data.
+    """
     if not paths.study.exists():
         write_study_file(paths, _description(space, dataset, counts))
         return
@@ -78,8 +64,11 @@ def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[s
             f"{paths.root}: was made with other data (fingerprint {stored[:12]}, {space.data.source} now has "
             f"{str(dataset.fingerprint)[:12]}); give the same --data, or another --out"
         )
-    if space.ablation:  # its tables and seeds may be others now: each training is known by its values, not by a row
-        write_study_file(paths, known.model_copy(update={"space": StudySpace.model_validate(space.resolved)}))
+    if paths.database.is_file():
+        regrow(paths, space)
+    now = StudySpace.model_validate(space.resolved)
+    if now != known.space:
+        write_study_file(paths, known.model_copy(update={"space": now}))
 
 
 def _description(space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> StudyFile:
@@ -102,31 +91,6 @@ def _commit() -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
-def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed in the parts that make earlier trials comparable with later ones."""
-    before, after = _comparable(stored), _comparable(now)
-    return [
-        f"{path} was {before.get(path)!r} and is {after.get(path)!r}"
-        for path in sorted(set(before) | set(after))
-        if before.get(path) != after.get(path)
-    ]
-
-
-def _comparable(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    leaves = dict(_leaves(resolved.get("trial"), "trial"))
-    for name in ("objective", "first"):
-        leaves[f"search.{name}"] = resolved.get("search", {}).get(name)
-    return leaves
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}")
-    else:
-        yield path, value
-
-
 def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.Study:
     """The Optuna study in `study.db`, made if it is not there. `optuna-dashboard` opens the same file.
 
@@ -137,30 +101,21 @@ def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.S
         study = optuna.create_study(
             storage=URL.create("sqlite", database=str(paths.database)).render_as_string(),
             study_name=name,
-            direction="maximize" if search.objective == "accuracy" else "minimize",
+            direction="maximize" if search.maximizes else "minimize",
             load_if_exists=True,
         )
     except DatabaseError as error:
         raise StudyError(f"{paths.database}: not a study's database ({error.orig})") from error
-    # A resumed search must not draw again what the first part drew.
-    study.sampler = SAMPLERS[search.sampler](search.seed + len(study.get_trials(deepcopy=False)))
+    study.sampler = build_sampler(search, len(study.get_trials(deepcopy=False)))
     return study
 
 
 @contextmanager
 def locked(paths: StudyPaths) -> Iterator[None]:
     """Hold the study for this process; a second one is refused with the holder's process id and host."""
-    paths.root.mkdir(parents=True, exist_ok=True)
-    with paths.lock.open("a+") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise StudyError(f"{paths.root}: a search is running on it ({file.read().strip()})") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)  # the file stays: were it removed, two processes could each lock one of its name
+            stack.enter_context(io.locked(paths.lock))
+        except io.LockHeld as held:
+            raise StudyError(f"{paths.root}: a search is running on it ({held}); end it first") from held
+        yield

@@ -1,29 +1,37 @@
-"""One training as one Ray Tune trial, inline in a reused actor."""
+"""One training as one Ray Tune trial: inline in a reused actor, or spread over several by Ray Train."""
 
 import traceback
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray import tune
 
-from raysearch.config import Objective, TrainingConfig
+from raysearch.config import TrainingConfig
 from raysearch.io import read_yaml, write_text
 from raysearch.paths import TrialPaths
+from raysearch.space import ResourcesConfig
+from raysearch.space.schema import SearchObjective
+from raysearch.train.hosted import Hosted, train_hosted
+from raysearch.tune.memory import within_memory
 
 METRIC = "value"
-"""Tune's name of the objective: the better of student and teacher at this look, final head."""
+"""Tune's name of what decides: `value_of` a look."""
 PROGRESS = "percent"
 """Tune's clock: percent of the trial's own epochs, so that ASHA's rungs mean the same for every trial."""
 
 
-def value_of(line: Mapping[str, Any], objective: Objective) -> float:
-    """The objective at a line of `metrics.jsonl` that holds a look."""
-    values = [line["held_out"][f"{role}-final"][objective] for role in ("student", "teacher")]
-    return max(values) if objective == "accuracy" else min(values)
+def value_of(line: Mapping[str, Any], objective: SearchObjective) -> float:
+    """What decides at a line of `metrics.jsonl` that holds a look: of student and teacher the better, final head.
+
+    What a trial is worth to the ensemble is known at its end only; until then it is minus its log loss.
+    """
+    figure = "accuracy" if objective == "accuracy" else "log_loss"
+    values = [line["held_out"][f"{role}-final"][figure] for role in ("student", "teacher")]
+    best = max(values) if figure == "accuracy" else min(values)
+    return -best if objective == "ensemble_gain" else best
 
 
-def report_of(line: Mapping[str, Any], objective: Objective, epochs: int) -> dict[str, Any]:
+def report_of(line: Mapping[str, Any], objective: SearchObjective, epochs: int) -> dict[str, Any]:
     """A line of `metrics.jsonl` as Tune is told of it."""
     return {
         METRIC: value_of(line, objective),
@@ -35,46 +43,44 @@ def report_of(line: Mapping[str, Any], objective: Objective, epochs: int) -> dic
     }
 
 
-class TuneReporter:
-    """Tells Tune of every look; stops when the study's stop file appears."""
+class InlineReporter:
+    """Tells Tune of every look of a training in Tune's own actor; asks it to stop while the stop file stands."""
 
-    def __init__(self, objective: Objective, epochs: int, stop: Path) -> None:
-        self.objective, self.epochs, self.stop = objective, epochs, stop
-        self.has_reported = False
-
-    def report(self, metrics: Mapping[str, Any]) -> None:
-        self.has_reported = True
-        tune.report(report_of(metrics, self.objective, self.epochs))
+    def __init__(self, hosted: Hosted, send: Callable[[Mapping[str, Any]], None]) -> None:
+        self.hosted, self.report = hosted, send
 
     def should_stop(self) -> bool:
-        return self.stop.exists()
+        return self.hosted.stop.exists()
 
 
-def run_trial(config: dict[str, Any]) -> None:
-    """Tune's trainable. ``config``: the trial's ``folder``, ready with its `config.yaml`, its ``number``, the ``stop``
-    file and how many ``threads`` it has.
-    """
-    paths = TrialPaths(Path(config["folder"]))
-    try:
-        _train(paths, config["number"], Path(config["stop"]), config["threads"])
-    except Exception as error:
-        reason = f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"
-        write_text(paths.error, "\n\n".join([reason, "".join(traceback.format_exception(error))]))
-        raise
+def trainable(resources: ResourcesConfig, objective: SearchObjective) -> Any:
+    """Tune's trainable for configs that are a `Hosted`'s plain values, with what a trial takes of the cluster."""
+    def run_trial(config: dict[str, Any]) -> None:
+        hosted = Hosted.of(config)
+        paths = TrialPaths(hosted.folder)
+        try:
+            within_memory(paths, lambda: _train(hosted, resources, objective))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"
+            write_text(paths.error, "\n\n".join([reason, "".join(traceback.format_exception(error))]))
+            raise
+
+    # Of several workers, each has a bundle; the trial itself, which only waits for them, an empty one.
+    bundles = [resources.per_worker] * resources.workers
+    if resources.workers > 1:
+        bundles = [{}, *bundles]
+    return tune.with_resources(run_trial, tune.PlacementGroupFactory(bundles))
 
 
-def _train(paths: TrialPaths, number: int, stop: Path, threads: int) -> None:
-    # Imported here so that a driver needs no torch to describe its trials.
-    import torch
+def _train(hosted: Hosted, resources: ResourcesConfig, objective: SearchObjective) -> None:
+    training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
 
-    from raysearch.train import open_training_data, train
-    from raysearch.train.result import read_metrics
+    def send(line: Mapping[str, Any]) -> None:
+        tune.report(report_of(line, objective, training.trial.total_epochs))
 
-    torch.set_num_threads(threads)
-    training = TrainingConfig.model_validate(read_yaml(paths.config))
-    reporter = TuneReporter(training.objective, training.trial.total_epochs, stop)
-    # A GPU is kept busy by the other CPUs of its trial; on CPUs the training itself wants them.
-    loader_workers = threads - 1 if torch.cuda.is_available() else 0
-    train(training, open_training_data(training), paths, reporter, number, loader_workers)
-    if not reporter.has_reported:  # resumed after its last epoch: Tune must hear of the end once more
-        reporter.report(read_metrics(paths)[-1])
+    if resources.workers == 1:
+        train_hosted(training, hosted, InlineReporter(hosted, send))
+        return
+    from raysearch.tune.workers import train_on_workers
+
+    train_on_workers(hosted, resources, send)

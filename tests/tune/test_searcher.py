@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from ray.exceptions import OutOfMemoryError
 from ray.tune.search import Searcher
 
 from raysearch.errors import StudyError
@@ -32,16 +33,32 @@ class Listener:
     def ended(self, number: int, result: dict[str, Any]) -> None:
         self.events.append((result["state"], number))
 
+    def interrupted(self, number: int, reason: str) -> None:
+        self.events.append((reason, number))
+
+    def estimated(self, ensemble: Any) -> None: ...
+
+    def noted(self, text: str) -> None:
+        self.events.append((text, -1))
+
 
 def make_space(**search: Any) -> Space:
     trial = {"epochs": 4, "method": {"alpha": {"loguniform": [0.01, 1.0]}}}
     return space_from({"study": "toy", "search": {"trials": 3, **search}, "trial": trial}, "toy.yaml")
 
 
-def make_searcher(root: Path, space: Space, concurrency: int = 2) -> StudySearcher:
+def make_searcher(root: Path, space: Space, concurrency: int = 2, error: Exception | None = None) -> StudySearcher:
+    """``error``: what Tune knows of every trial whose process died."""
     root.mkdir(exist_ok=True)
     paths = StudyPaths(root)
-    return StudySearcher(open_storage(paths, space.study, space.search), space, paths, concurrency, Listener())
+    stored = open_storage(paths, space.study, space.search)
+    return StudySearcher(stored, space, paths, concurrency, Listener(), lambda trial_id: error)
+
+
+def fail(searcher: StudySearcher, trial_id: str, number: int) -> None:
+    """What a trial does whose training raised an error."""
+    searcher.paths.trial(number).error.write_text("Diverged: the loss is nan\n\nTraceback ...\n")
+    searcher.on_trial_complete(trial_id, error=True)
 
 
 def stored(root: Path, space: Space) -> list[optuna.trial.FrozenTrial]:
@@ -107,8 +124,7 @@ def test_a_failed_trial_has_its_reason_and_is_replaced(tmp_path: Path) -> None:
     space = make_space(trials=1)
     searcher = make_searcher(tmp_path / "toy", space)
     searcher.suggest("a")
-    searcher.paths.trial(0).error.write_text("Diverged: the loss is nan\n\nTraceback ...\n")
-    searcher.on_trial_complete("a", error=True)
+    fail(searcher, "a", 0)
     assert isinstance(searcher.suggest("b"), dict)
     look(searcher, "b", 1, 4, 0.5, is_last=True)
     assert searcher.suggest("c") == Searcher.FINISHED
@@ -119,19 +135,62 @@ def test_a_failed_trial_has_its_reason_and_is_replaced(tmp_path: Path) -> None:
     assert read_json(searcher.paths.trial(0).result)["reason"] == "Diverged: the loss is nan"
 
 
-def test_a_process_that_died_without_a_word_is_a_failure_too(tmp_path: Path) -> None:
+def test_a_trial_whose_process_died_goes_on_under_its_number(tmp_path: Path) -> None:
+    space = make_space(trials=1)
+    searcher = make_searcher(tmp_path / "toy", space, error=RuntimeError("the node\nis gone"))
+    first = searcher.suggest("a")
+    searcher.on_trial_complete("a", error=True)
+    assert stored(tmp_path / "toy", space)[0].state == TrialState.RUNNING
+    assert searcher.suggest("b") == first
+    look(searcher, "b", 0, 4, 0.5, is_last=True)
+    assert searcher.suggest("c") == Searcher.FINISHED
+    (trial,) = stored(tmp_path / "toy", space)
+    assert trial.state == TrialState.COMPLETE
+    assert ("its process died (the node is gone)", 0) in searcher.listener.events
+
+
+def test_a_process_that_dies_again_and_again_in_an_epoch_is_a_failure(tmp_path: Path) -> None:
     space = make_space()
-    searcher = make_searcher(tmp_path / "toy", space)
+    searcher = make_searcher(tmp_path / "toy", space, concurrency=1, error=RuntimeError("killed"))
+    for attempt in range(4):
+        assert isinstance(searcher.suggest(str(attempt)), dict)
+        if attempt == 1:  # an epoch further: the deaths before it no longer count
+            look(searcher, str(attempt), 0, 1, 0.5)
+        searcher.on_trial_complete(str(attempt), error=True)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["reason"] == "its process died 3 times in epoch 2 (killed)"
+
+
+def test_deaths_are_counted_over_restarts(tmp_path: Path) -> None:
+    space = make_space()
+    for _ in range(3):
+        searcher = make_searcher(tmp_path / "toy", space, concurrency=1)
+        searcher.suggest("a")
+        searcher.on_trial_complete("a", error=True)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert trial.user_attrs["reason"] == "its process died 3 times in epoch 1 (no reason is known)"
+
+
+def test_a_process_that_ray_ended_for_want_of_memory_goes_on_with_smaller_batches(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space, error=OutOfMemoryError("the node was low on memory"))
     searcher.suggest("a")
     searcher.on_trial_complete("a", error=True)
-    assert stored(tmp_path / "toy", space)[0].user_attrs["reason"] == "the trial's process died"
+    searcher.suggest("b")
+    trial = read_yaml(searcher.paths.trial(0).config)["trial"]
+    assert (trial["batch_size"], trial["accumulation"]) == (25, 2)
+    look(searcher, "b", 0, 4, 0.5, is_last=True)
+    (note,) = read_json(searcher.paths.trial(0).result)["notes"]
+    assert note.startswith("out of memory in epoch 1: since then trial.batch_size 50 -> 25")
+    assert (f"trial 0: {note}", -1) in searcher.listener.events
 
 
 def test_it_gives_up_after_max_failures(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path / "toy", make_space(max_failures=1), concurrency=1)
-    for trial_id in ("a", "b"):
+    for number, trial_id in enumerate(("a", "b")):
         assert isinstance(searcher.suggest(trial_id), dict)
-        searcher.on_trial_complete(trial_id, error=True)
+        fail(searcher, trial_id, number)
     assert searcher.has_failed_too_often
     assert searcher.suggest("c") == Searcher.FINISHED
 
@@ -184,17 +243,74 @@ def test_a_trial_left_running_with_a_checkpoint_goes_on_under_its_number(tmp_pat
     assert stored(tmp_path / "toy", space)[0].state == TrialState.COMPLETE
 
 
-def test_a_trial_left_running_without_a_checkpoint_is_asked_again_uncounted(tmp_path: Path) -> None:
+def test_a_trial_left_running_without_a_checkpoint_begins_again_under_its_number(tmp_path: Path) -> None:
     space = make_space(trials=1, max_failures=0, first=[{"method": {"alpha": 0.5}}])
-    make_searcher(tmp_path / "toy", space).suggest("a")
+    before = make_searcher(tmp_path / "toy", space).suggest("a")
     second = make_searcher(tmp_path / "toy", space)
-    assert not second.has_failed_too_often
-    second.suggest("b")
-    look(second, "b", 1, 4, 0.5, is_last=True)
-    dead, again = stored(tmp_path / "toy", space)
-    assert (dead.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
-    assert again.params == dead.params == {"method.alpha": 0.5}
+    assert second.suggest("b") == before
+    look(second, "b", 0, 4, 0.5, is_last=True)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert (trial.state, trial.params) == (TrialState.COMPLETE, {"method.alpha": 0.5})
     assert second.suggest("c") == Searcher.FINISHED
+
+
+@pytest.mark.parametrize("first", [[], [{"method": {"alpha": 0.5}}]])
+def test_a_trial_whose_driver_died_while_it_was_drawn_is_drawn_to_its_end(tmp_path: Path, first: list[Any]) -> None:
+    space = make_space(trials=1, first=first)
+    before = make_searcher(tmp_path / "toy", space)
+    number = before.stored.study.ask().number  # and then nothing was written
+    second = make_searcher(tmp_path / "toy", space)
+    suggested = second.suggest("b")
+    assert isinstance(suggested, dict)
+    assert suggested["number"] == number == 0
+    drawn = stored(tmp_path / "toy", space)[0].params
+    assert read_yaml(second.paths.trial(0).config)["trial"]["method"]["alpha"] == drawn["method.alpha"]
+    assert not first or drawn["method.alpha"] == 0.5
+
+
+def test_a_training_that_failed_as_its_driver_died_is_a_failure(tmp_path: Path) -> None:
+    space = make_space()
+    make_searcher(tmp_path / "toy", space).suggest("a")
+    StudyPaths(tmp_path / "toy").trial(0).error.write_text("Diverged: the loss is nan\n\nTraceback ...\n")
+    make_searcher(tmp_path / "toy", space)
+    (trial,) = stored(tmp_path / "toy", space)
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "Diverged: the loss is nan")
+
+
+def test_a_trial_cut_off_from_outside_stays_running_for_the_next_start(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a")
+    assert stored(tmp_path / "toy", space)[0].state == TrialState.RUNNING
+
+
+def test_a_curve_that_the_folder_is_ahead_with_is_stored_at_the_end(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    unheard = json.dumps(line(1, 0.4, 0.3)) + "\n"
+    searcher.paths.trial(0).metrics.write_text(unheard)
+    look(searcher, "a", 0, 2, 0.6, is_last=True)
+    assert stored(tmp_path / "toy", space)[0].intermediate_values == {1: 0.4, 2: 0.6}
+
+
+def test_the_epochs_of_all_trials_end_the_search_and_count_over_restarts(tmp_path: Path) -> None:
+    space = make_space(trials=9, epochs=5)
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    look(searcher, "a", 0, 4, 0.5, is_last=True)
+    searcher.suggest("b")
+    assert not searcher.paths.stop.exists()
+    look(searcher, "b", 1, 1, 0.5)
+    assert searcher.paths.stop.read_text() == "stopped by the budget of 5 epochs (search.epochs)"
+    searcher.on_trial_complete("b", report_of(line(1, 0.5, 0.4), "accuracy", 4))
+    assert searcher.suggest("c") == Searcher.FINISHED
+    assert read_json(searcher.paths.trial(1).result)["state"] == "PRUNED"
+    searcher.paths.stop.unlink()
+    assert make_searcher(tmp_path / "toy", space).suggest("a") == Searcher.FINISHED
+    raised = make_space(trials=9, epochs=20)
+    assert isinstance(make_searcher(tmp_path / "toy", raised).suggest("a"), dict)
 
 
 def test_a_resumed_search_does_not_draw_again_what_it_drew(tmp_path: Path) -> None:
@@ -213,7 +329,7 @@ def test_failures_before_a_restart_do_not_count_again(tmp_path: Path) -> None:
     space = make_space(max_failures=0)
     first = make_searcher(tmp_path / "toy", space)
     first.suggest("a")
-    first.on_trial_complete("a", error=True)
+    fail(first, "a", 0)
     assert first.has_failed_too_often
     second = make_searcher(tmp_path / "toy", space)
     assert not second.has_failed_too_often
@@ -252,7 +368,7 @@ def test_values_that_do_not_go_together_fail_that_trial_only(tmp_path: Path) -> 
     )
     answers = [searcher.suggest(str(i)) for i in range(20)]
     assert {type(answer) for answer in answers} == {dict, type(None)}
-    failed = [t for t in searcher.study.trials if t.state == TrialState.FAIL]
+    failed = [t for t in searcher.stored.trials() if t.state == TrialState.FAIL]
     assert len(failed) == answers.count(None)
     for trial in failed:
         assert trial.params == {"image_size": 8, "augment.crop_padding": 10}

@@ -6,10 +6,12 @@ import pytest
 
 from raysearch.config import DataConfig
 from raysearch.data import Dataset, open_dataset
-from raysearch.errors import StudyError
+from raysearch.errors import StudyError, UserError
 from raysearch.paths import StudyPaths
 from raysearch.space import Space, space_from
+from raysearch.tune.regrown import regrow
 from raysearch.tune.study import check_place, locked, open_storage, prepare
+from raysearch.tune.target import trials_asked_before, trials_wanted
 
 DATA = DataConfig(source="digits", train_per_class=2, held_out_per_class=2)
 BACKBONES = {"choice": {"wrn_10_1": {}, "wrn_16_1": {}}}
@@ -18,6 +20,11 @@ BACKBONES = {"choice": {"wrn_10_1": {}, "wrn_16_1": {}}}
 def make_space(backbone: object = BACKBONES, **search: object) -> Space:
     resolved = {"study": "toy", "data": DATA.model_dump(), "search": search, "trial": {"backbone": backbone}}
     return space_from(resolved, "toy.yaml")
+
+
+def make_ablation() -> Space:
+    tables = {"t": {"title": "T", "rows": [{"name": "a"}]}}
+    return space_from({"study": "toy", "data": DATA.model_dump(), "ablation": {"tables": tables}}, "toy.yaml")
 
 
 @pytest.fixture
@@ -48,16 +55,83 @@ def test_more_trials_and_time_are_no_other_space(made: StudyPaths) -> None:
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        (make_space({"choice": {"wrn_10_1": {}, "wrn_16_2": {}}}), "trial.backbone.choice.wrn_16_1 was {} and is None"),
-        (make_space("wrn_10_1"), "trial.backbone was None and is 'wrn_10_1'"),
-        (make_space(objective="log_loss"), "search.objective was 'accuracy' and is 'log_loss'"),
-        (make_space(first=[{"backbone": "wrn_10_1"}]), "search.first was"),
+        (
+            make_space({"choice": {"wrn_10_1": {}, "wrn_16_2": {}}}),
+            "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is {choice: [wrn_10_1, wrn_16_2]}: between runs a "
+            "choice may only gain options; give the space as it was, or another --out",
+        ),
+        (make_space("wrn_10_1"), "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is wrn_10_1"),
+        (make_space(objective="log_loss"), "search.objective was accuracy and is log_loss"),
+        (make_ablation(), "the study was a search and is an ablation"),
     ],
 )
 def test_another_space_is_refused_with_the_difference(made: StudyPaths, space: Space, message: str) -> None:
     with pytest.raises(StudyError) as refused:
         check_place(made, space, resume=True)
     assert message in str(refused.value)
+
+
+def test_a_grown_space_is_resumed_and_is_the_study_s_from_then_on(made: StudyPaths, dataset: Dataset) -> None:
+    study = open_storage(made, "toy", make_space().search)
+    make_space().trial.suggest(study.ask())
+    grown = make_space({"choice": ["wrn_16_2", "wrn_16_1", "wrn_10_1"]}, trials=50, first=[{"backbone": "wrn_16_2"}])
+    check_place(made, grown, resume=True)
+    prepare(made, grown, dataset, dataset.counts)
+    (trial,) = open_storage(made, "toy", grown.search).trials
+    assert trial.distributions["backbone"].choices == ("wrn_16_2", "wrn_16_1", "wrn_10_1")
+    assert trials_asked_before(made) == 50
+    check_place(made, grown, resume=True)
+    with pytest.raises(StudyError, match=r"trial\.backbone was"):
+        check_place(made, make_space(), resume=True)
+
+
+def test_a_resume_cut_off_before_it_described_the_grown_space_goes_on_with_either(
+    made: StudyPaths, dataset: Dataset
+) -> None:
+    make_space().trial.suggest(open_storage(made, "toy", make_space().search).ask())
+    grown = make_space({"choice": ["wrn_16_2", "wrn_10_1", "wrn_16_1"]})
+    regrow(made, grown)
+    for space in (make_space(), grown, grown):
+        check_place(made, space, resume=True)
+        prepare(made, space, dataset, dataset.counts)
+        study = open_storage(made, "toy", space.search)
+        space.trial.suggest(study.ask())
+        assert len({trial.distributions["backbone"] for trial in study.trials}) == 1
+
+
+def test_a_study_that_is_resumed_as_it_was_keeps_its_files(made: StudyPaths, dataset: Dataset) -> None:
+    before = made.study.stat().st_mtime_ns, made.database.read_bytes()
+    prepare(made, make_space(), dataset, dataset.counts)
+    assert (made.study.stat().st_mtime_ns, made.database.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "from_space", "wanted"),
+    [
+        ("12", None, 8, 12),
+        ("12", 30, 8, 12),
+        ("+20", 30, 8, 50),
+        (None, None, 8, 8),
+        (None, 30, 8, 30),
+        (None, 8, 30, 30),
+    ],
+)
+def test_trials_are_those_asked_for_or_more_than_before_or_the_greater_of_both_files(
+    asked: str | None, stored: int | None, from_space: int, wanted: int
+) -> None:
+    assert trials_wanted(asked, stored, from_space) == wanted
+
+
+@pytest.mark.parametrize("asked", ["", "0", "+0", "+", "-1", "++2", "2.5", "1e2", " 3", "3\n", "many", "\u0663"])
+def test_another_number_of_trials_is_refused_with_the_value(asked: str) -> None:
+    with pytest.raises(UserError) as refused:
+        trials_wanted(asked, 8, 8)
+    assert str(refused.value) == f"--trials: N or +N must be given, a whole number from 1, got {asked!r}"
+
+
+def test_more_trials_than_before_are_refused_where_there_is_no_before() -> None:
+    with pytest.raises(UserError, match=r"--trials \+20: only with --resume, for a study that is there; else give 20"):
+        trials_wanted("+20", None, 8)
 
 
 def test_other_data_is_refused(made: StudyPaths) -> None:

@@ -1,0 +1,28 @@
+"""A process that trains one model after the other starts each as a new process would."""
+
+import gc
+import random
+
+import numpy as np
+import torch
+
+
+def reset_process(threads: int) -> None:
+    """Undo what an earlier training may have left in this process: threads, generators, modes, GPU memory.
+
+    A training seeds what it draws from itself; this makes sure that whatever it does not name is the same, too.
+    """
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_autocast_enabled("cpu", False)
+    torch.set_autocast_enabled("cuda", False)
+    torch.clear_autocast_cache()
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    gc.collect()  # of an earlier training, networks in reference cycles
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()

@@ -1,0 +1,244 @@
+"""How many trials a cluster holds at once. What it can never hold is refused, with the nearest setting that it can."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from raysearch.errors import UserError
+from raysearch.space import ResourcesConfig
+
+Resources: TypeAlias = Mapping[str, float]
+"""Of a node, under Ray's names: ``CPU`` and ``GPU``; ``memory`` and ``object_store_memory`` in bytes."""
+SMALLEST_GPU_SHARE = 1e-4
+"""What Ray counts in."""
+MOST_NODES = 1000
+"""As many of a kind as are counted, where an autoscaler knows no limit."""
+HEAD = "node:__internal_head__"
+"""Ray's mark among the resources of a cluster's first node."""
+CONFIG_FLAG = "--autoscaling-config="
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Nodes of one kind that an autoscaler may start, beside those that run."""
+
+    resources: Resources
+    count: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The nodes that run, and those that may be started when trials ask for them."""
+
+    nodes: tuple[Resources, ...]
+    growth: tuple[Growth, ...] = ()
+    most_new: int | None = None
+    """Nodes of all these kinds together; None: no limit"""
+    is_open: bool = False
+    """Whether an autoscaler may also start nodes of kinds that are not known here; nothing is then impossible"""
+
+    @property
+    def kinds(self) -> list[Resources]:
+        """Every kind of node that there can be."""
+        return [*self.nodes, *(kind.resources for kind in self.growth)]
+
+    def started_for(self, resources: ResourcesConfig) -> list[Growth]:
+        """The nodes that may be started for such workers, those of most workers first."""
+        chosen, left = [], self.most_new
+        for kind in sorted(self.growth, key=lambda kind: -workers_on(kind.resources, resources)):
+            count = kind.count if left is None else min(kind.count, left)
+            left = None if left is None else left - count
+            if count and workers_on(kind.resources, resources):
+                chosen.append(Growth(kind.resources, count))
+        return chosen
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many nodes alike, each of which holds so many workers."""
+
+    nodes: int
+    workers: int
+    memory_bytes: float | None
+    """What such a node has for Ray; None where nobody knows before it runs"""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What of the cluster trials can use."""
+
+    trials: int
+    """At once: as many as fit, at most `resources.concurrency`"""
+    shares: tuple[Share, ...]
+    """Of nodes that hold a worker at all"""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def workers(self) -> int:
+        return sum(share.nodes * share.workers for share in self.shares)
+
+
+def capacity_of(resources: ResourcesConfig, cluster: Cluster, where: str) -> Capacity:
+    """A worker must fit one node; a trial's workers may spread over several.
+
+    ``where`` is the space file's name. Raises `UserError` with all that can never be scheduled.
+    """
+    kinds = [*(Growth(node, 1) for node in cluster.nodes), *cluster.started_for(resources)]
+    shares = tuple(
+        Share(kind.count, workers, _memory_of(kind.resources))
+        for kind in kinds
+        if (workers := workers_on(kind.resources, resources))
+    )
+    workers = sum(share.nodes * share.workers for share in shares)
+    faults = list(_impossible_shares(resources)) or list(_faults(resources, cluster, workers))
+    notes = list(_notes(resources, cluster))
+    if faults and cluster.is_open and not list(_impossible_shares(resources)):
+        notes += [f"{fault}. The cluster's autoscaler may start other nodes" for fault in faults]
+        return Capacity(resources.concurrency or 1, shares, tuple(notes))
+    if faults:
+        raise UserError(f"{where}: {fault}" for fault in faults)
+    fits = workers // resources.workers
+    if resources.concurrency and resources.concurrency > fits:
+        notes.append(f"resources.concurrency: got {resources.concurrency}, but {_trials(fits)} at once")
+    return Capacity(min(fits, resources.concurrency or fits), shares, tuple(notes))
+
+
+def workers_on(node: Resources, resources: ResourcesConfig) -> int:
+    """How many workers a node holds. A share of a GPU is always of a single one."""
+    cpus, gpus = int(node.get("CPU", 0)), int(node.get("GPU", 0))
+    fits, wanted = cpus // resources.cpus_per_worker, resources.gpus_per_worker
+    if 0 < wanted < 1:
+        return min(fits, gpus * int(1 / wanted + SMALLEST_GPU_SHARE))
+    return min(fits, gpus // int(wanted)) if wanted else fits
+
+
+def _impossible_shares(resources: ResourcesConfig) -> Iterator[str]:
+    gpus = resources.gpus_per_worker
+    if gpus > 1 and not gpus.is_integer():
+        yield f"resources.gpus_per_worker: got {gpus:g}, but above 1 only whole GPUs are given; set it to {int(gpus)}"
+    if 0 < gpus < SMALLEST_GPU_SHARE:
+        yield f"resources.gpus_per_worker: got {gpus:g}; the smallest share is {SMALLEST_GPU_SHARE:f}".rstrip("0")
+
+
+def _faults(resources: ResourcesConfig, cluster: Cluster, workers: int) -> Iterator[str]:
+    """What can never be scheduled, and the nearest that can."""
+    cpus, gpus = resources.cpus_per_worker, resources.gpus_per_worker
+    most_gpus = max((kind.get("GPU", 0) for kind in cluster.kinds), default=0)
+    if gpus and not most_gpus:
+        yield (
+            f"resources.gpus_per_worker: got {gpus:g}, but the cluster has 0 GPUs; "
+            "set resources.gpus_per_worker=0 to train on CPUs"
+        )
+    elif gpus > most_gpus:
+        yield (
+            f"resources.gpus_per_worker: got {gpus:g}, but no node has more than {most_gpus:g} GPUs; "
+            f"set resources.gpus_per_worker={most_gpus:g}"
+        )
+    with_gpus = [kind for kind in cluster.kinds if kind.get("GPU", 0) >= min(gpus, most_gpus)]
+    most_cpus = int(max((kind.get("CPU", 0) for kind in with_gpus), default=0))
+    if not most_cpus:
+        yield "resources.cpus_per_worker: no node gives CPUs to trials; start nodes that do (ray start --num-cpus=N)"
+    elif cpus > most_cpus:
+        node = f"node with {min(gpus, most_gpus):g} GPUs" if gpus and most_gpus else "node"
+        yield (
+            f"resources.cpus_per_worker: got {cpus}, but no {node} has more than {most_cpus} CPUs; "
+            f"set resources.cpus_per_worker={most_cpus}"
+        )
+    if 0 < workers < resources.workers:
+        yield (
+            f"resources.workers: got {resources.workers}, but the cluster holds {workers} such workers "
+            f"(CPU {cpus}, GPU {gpus:g} each); set resources.workers={workers}, or add nodes"
+        )
+
+
+def _notes(resources: ResourcesConfig, cluster: Cluster) -> Iterator[str]:
+    gpus = sum(node.get("GPU", 0) for node in cluster.nodes)
+    if gpus and not resources.gpus_per_worker:
+        yield f"{gpus:g} GPUs stand idle; --set resources.gpus_per_worker=1 uses them"
+    if count := sum(kind.count for kind in cluster.started_for(resources)):
+        yield f"{count} of the nodes that are counted on are yet to be started by the cluster's autoscaler"
+
+
+def _trials(count: int) -> str:
+    return "1 trial fits" if count == 1 else f"{count} trials fit"
+
+
+def _memory_of(node: Resources) -> float | None:
+    """All that Ray may hand out; object store included, as trials put nothing there."""
+    return node["memory"] + node.get("object_store_memory", 0) if "memory" in node else None
+
+
+def nodes_of_cluster() -> Cluster:
+    """What the cluster that this process has joined holds, and what its autoscaler may start.
+
+    The kinds of nodes that an autoscaler knows stand in its own config. Some report it to Ray; the one of `ray up` and
+    `ray start --autoscaling-config` does not, so that it is read here, on the cluster's head. Elsewhere the cluster
+    is open.
+    """
+    import ray
+
+    nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    if ray.util.client.ray.is_connected():
+        return Cluster(nodes, is_open=_has_autoscaler())
+    if (reported := ray._private.state.state.get_cluster_config()) and reported.node_group_configs:
+        return growing(nodes, [(dict(group.resources), group.max_count) for group in reported.node_group_configs])
+    monitors = list(_monitors(ray.get_runtime_context().gcs_address))
+    files = [word.partition("=")[2] for words in monitors for word in words if word.startswith(CONFIG_FLAG)]
+    if files:
+        return configured(nodes, yaml.safe_load(Path(files[0]).expanduser().read_text()))
+    return Cluster(nodes, is_open=not monitors and _has_autoscaler())
+
+
+def configured(nodes: tuple[Resources, ...], config: Mapping[str, Any]) -> Cluster:
+    """``nodes``, and what an autoscaler of this config may start beside them."""
+    most, head = config.get("max_workers", 0), config["head_node_type"]
+    kinds = [
+        (kind.get("resources") or {}, kind.get("max_workers", 0 if name == head else most))
+        for name, kind in config["available_node_types"].items()
+    ]
+    return growing(nodes, kinds, most)
+
+
+def growing(nodes: tuple[Resources, ...], kinds: Iterable[tuple[Resources, int]], most: int | None = None) -> Cluster:
+    """``nodes`` and more: ``kinds`` has resources, {} where nobody knows them, and how many there may be, -1 for no
+    limit; ``most``: of all kinds together. The head does not count."""
+    workers = [node for node in nodes if HEAD not in node]
+    growth, is_open = [], False
+    for resources, limit in kinds:
+        running = sum(not resources or _size(node) == _size(resources) for node in workers)
+        count = (MOST_NODES if limit < 0 else limit) - running
+        if count > 0 and resources:
+            growth.append(Growth(resources, count))
+        is_open = is_open or (count > 0 and not resources)
+    return Cluster(nodes, tuple(growth), None if most is None else max(0, most - len(workers)), is_open)
+
+
+def _size(node: Resources) -> tuple[float, float]:
+    return node.get("CPU", 0), node.get("GPU", 0)
+
+
+def _monitors(gcs_address: str) -> Iterator[list[str]]:
+    """Command lines of the cluster's monitor, which is the autoscaler, where it runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_text(errors="replace").split("\0")
+        except OSError:  # ended meanwhile
+            continue
+        if f"--gcs-address={gcs_address}" in words and any(word.endswith("/monitor.py") for word in words):
+            yield words
+
+
+def _has_autoscaler() -> bool:
+    """Whether nodes are started on demand, as far as a process beside the head can tell."""
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if is_autoscaler_v2(fetch_from_server=True):
+        return True
+    status = json.loads(_internal_kv_get("__autoscaling_status") or "{}")
+    kinds = ((status.get("autoscaler_report") or {}).get("node_type_mapping") or {}).values()
+    return any(not kind.startswith("node_") for kind in kinds)  # without one, each node is a kind of its own

@@ -1,0 +1,302 @@
+"""What a search will take: trials, epochs, hours, memory and disk, and what of it cannot be."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysearch.config import TrialConfig, display_path
+from raysearch.space import ResourcesConfig, SearchConfig
+from raysearch.train.disk import RESERVE
+from raysearch.train.fit import ROLES, WORKER_BYTES, Cost, largest_stage
+from raysearch.tune.capacity import Capacity
+
+UNEQUAL = 5
+"""Times as many images in one class as in another, above which it is said."""
+SURELY = 0.5
+"""Share of the estimated memory that a training surely takes: what is refused must not depend on the estimate."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials that are still to come."""
+
+    first: tuple[TrialConfig, ...]
+    """Known, whole or in part; the rest of their values is drawn here as it might be"""
+    drawn: tuple[TrialConfig, ...]
+    """A sample of what will be drawn"""
+    rest: int
+    """How many will be drawn"""
+
+    @property
+    def number(self) -> int:
+        return len(self.first) + self.rest
+
+    @property
+    def every(self) -> tuple[TrialConfig, ...]:
+        return (*self.first, *self.drawn)
+
+    def about(self, of: Callable[[TrialConfig], float]) -> float:
+        """The sum over all trials, where those to be drawn are like the sample's mean."""
+        drawn = [of(trial) for trial in self.drawn]
+        return sum(map(of, self.first)) + (self.rest * sum(drawn) / len(drawn) if drawn else 0)
+
+    def most(self, of: Callable[[TrialConfig], float]) -> float:
+        """The same where those to be drawn are all like the sample's greatest."""
+        return sum(map(of, self.first)) + self.rest * max(map(of, self.drawn), default=0)
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Of the search: ``about``, where every trial runs to its end; ``least``, where as many are stopped early as the
+    scheduler stops; ``most``, where every trial that is drawn is the longest of the sample."""
+
+    about: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Computed from what is known before a search begins."""
+
+    where: str
+    """The space file's name"""
+    root: Path
+    """The study's folder"""
+    resources: ResourcesConfig
+    search: SearchConfig
+    capacity: Capacity
+    trials: Trials
+    costs: Mapping[str, Cost]
+    """By backbone"""
+    classes: tuple[str, ...]
+    images: Mapping[str, Sequence[int]]
+    """Of each class, in train and held_out"""
+    free_bytes: float
+    """On the disk of ``root``"""
+    epochs_done: int = 0
+    """By the study's ended trials"""
+    gpu_bytes: float | None = None
+    """Memory of a GPU of this machine; None where trials use none, or it has none"""
+    missing: str = "not tried"
+    """Why no hours can be given, where they cannot"""
+
+    @property
+    def at_once(self) -> int:
+        return min(self.capacity.trials, self.trials.number)
+
+    @property
+    def epochs(self) -> float:
+        """Of all trials to come, to their ends, or what `search.epochs` leaves."""
+        about = self.trials.about(lambda trial: trial.total_epochs)
+        return about if self.search.epochs is None else min(about, max(0, self.search.epochs - self.epochs_done))
+
+    @property
+    def least_share(self) -> float:
+        """Of the epochs, where as many trials are stopped early as may be expected; 1 where none is."""
+        grace, factor = self.search.grace, self.search.reduction_factor
+        if self.search.scheduler == "none":
+            return 1.0
+        if self.search.scheduler == "median":
+            return grace + (1 - grace) / 2
+        share, rung, left = grace, grace, 1.0
+        while rung < 1:
+            left /= factor
+            share, rung = share + left * (min(1, rung * factor) - rung), rung * factor
+        return share
+
+    @property
+    def hours(self) -> Hours | None:
+        if any(self.costs[trial.backbone].seconds is None for trial in self.trials.every):
+            return None
+        if not self.trials.number:
+            return Hours(0, 0, 0)
+        longest = max(map(self.seconds_of, self.trials.every)) / 3600
+        all_epochs = self.trials.about(lambda trial: trial.total_epochs)
+        share = self.epochs / all_epochs
+        about, most = (
+            max(total(self.seconds_of) * share / self.at_once / 3600, longest * share)
+            for total in (self.trials.about, self.trials.most)
+        )
+        return Hours(about, about * self.least_share, most)
+
+    def seconds_of(self, trial: TrialConfig) -> float:
+        train, held_out = (sum(self.images[split]) for split in ("train", "held_out"))
+        return self.costs[trial.backbone].training_s(trial, train, held_out, self.resources.workers)
+
+    def memory_of(self, trial: TrialConfig) -> float:
+        """Main memory of one of its processes, in bytes."""
+        on_gpu = self.resources.gpus_per_worker > 0
+        return WORKER_BYTES + (0 if on_gpu else self.costs[trial.backbone].training_bytes(trial))
+
+    @property
+    def largest(self) -> TrialConfig:
+        """The trial of most memory."""
+        return max(self.trials.every, key=lambda trial: self.costs[trial.backbone].training_bytes(trial))
+
+    @property
+    def live_bytes(self) -> float:
+        """What the trials that run at once have on the disk."""
+        live = [self.costs[trial.backbone].live_bytes() + self.predictions_of(trial) for trial in self.trials.every]
+        return self.at_once * max(live, default=0)
+
+    @property
+    def kept_bytes(self) -> float:
+        """What all trials leave: weights, as many as `search.checkpoints_gb` allows, predictions and features."""
+        weights = self.trials.about(lambda trial: ROLES * self.costs[trial.backbone].weights_bytes)
+        budget = self.search.checkpoints_gb
+        weights = weights if budget is None else min(weights, budget * 1e9)
+        return weights + self.trials.about(self.predictions_of)
+
+    def predictions_of(self, trial: TrialConfig) -> float:
+        """Bytes of a trial's predictions and features."""
+        return self.costs[trial.backbone].predictions_bytes(trial, sum(self.images["held_out"]), len(self.classes))
+
+    def faults(self) -> list[str]:
+        """What cannot be, and the nearest setting that can."""
+        return [f"{self.where}: {fault}" for fault in [*self._memory_faults(), *self._disk_faults()]]
+
+    def _memory_faults(self) -> Iterator[str]:
+        sizes = [share.memory_bytes for share in self.capacity.shares]
+        if not self.trials.every or not sizes or None in sizes:
+            return
+        room = max(size for size in sizes if size is not None)
+        needed = self.memory_of(self.largest)
+        if SURELY * needed <= room:
+            return
+        images = self.costs[self.largest.backbone].batch_within(self.largest, room - WORKER_BYTES)
+        remedy = f"set {batch_place(self.largest)}={images}" if images >= 2 else "take smaller images or backbones"
+        yield (
+            f"{batch_place(self.largest)}: {self.largest.backbone!r} needs about {gb(needed)} for a batch of "
+            f"{largest_stage(self.largest).batch_size}, but no node has more than {gb(room)}; {remedy}"
+        )
+
+    def _disk_faults(self) -> Iterator[str]:
+        room = max(0.0, self.free_bytes - RESERVE)
+        if self.live_bytes <= room:
+            return
+        fits = int(room / (self.live_bytes / self.at_once))
+        remedy = f"set resources.concurrency={fits}, or give another --out" if fits else "give another --out"
+        yield (
+            f"resources.concurrency: {self.at_once} trials at once have checkpoints of about {gb(self.live_bytes)}, "
+            f"but {display_path(self.root)} has {gb(room)} free, {gb(self.live_bytes - room)} too little; {remedy}"
+        )
+
+    def notes(self) -> list[str]:
+        """What can be, but should be known."""
+        return [*self.capacity.notes, *self._class_notes(), *self._memory_notes(), *self._disk_notes()]
+
+    def _class_notes(self) -> Iterator[str]:
+        for split, images in self.images.items():
+            if empty := [name for name, count in zip(self.classes, images, strict=True) if not count]:
+                more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+                yield f"{split}: no images of class {empty[0]!r}{more}"
+            elif max(images) > UNEQUAL * min(images):
+                ends = [f"{of(images)} of {self.classes[images.index(of(images))]!r}" for of in (min, max)]
+                yield f"{split}: from {ends[0]} to {ends[1]} images a class; figures are mostly of the larger classes"
+
+    def _memory_notes(self) -> Iterator[str]:
+        if not self.trials.every:
+            return
+        worker, workers = self.memory_of(self.largest), self.at_once * self.resources.workers
+        for share in self.capacity.shares:
+            together = min(share.workers, workers) * worker
+            if share.memory_bytes is not None and together > share.memory_bytes:
+                yield (
+                    f"workers of about {gb(worker)} may together take {gb(together)} of a node that has "
+                    f"{gb(share.memory_bytes)}; a lower resources.concurrency or smaller batches help"
+                )
+                break
+        needed = self.costs[self.largest.backbone].training_bytes(self.largest)
+        room = min(1, self.resources.gpus_per_worker) * (self.gpu_bytes or 0)
+        if 0 < room < needed:
+            yield (
+                f"{self.largest.backbone!r} needs up to {gb(needed)} of GPU memory in float32, of which a worker has "
+                f"{gb(room)}; where that is too little, its batches are halved once"
+            )
+
+    def _disk_notes(self) -> Iterator[str]:
+        room = self.free_bytes - RESERVE - self.live_bytes
+        if room <= 0 or self.kept_bytes <= room:
+            return
+        budget = int((room - self.trials.about(self.predictions_of)) / 1e8) / 10
+        remedy = f"--set search.checkpoints_gb={budget:g} keeps the best" if budget > 0 else "give another --out"
+        yield f"what {self.trials.number} trials leave takes about {gb(self.kept_bytes)}, {gb(room)} are free; {remedy}"
+
+    def lines(self) -> list[str]:
+        """The plan as text, without the notes."""
+        rows = [
+            ("trials", self._trials_text()),
+            ("data", self._data_text()),
+            ("epochs", f"{self.epochs:.0f}{self._stopped_early(self.epochs, '.0f')}"),
+            ("hours", self._hours_text()),
+        ]
+        if self.trials.every:
+            rows += [("memory", self._memory_text()), ("disk", self._disk_text())]
+        names = dict.fromkeys(trial.backbone for trial in self.trials.every)
+        rows += [(name, self._backbone_text(name)) for name in names]
+        width = max(len(label) for label, _ in rows)
+        return [f"{label.ljust(width)}  {text}" for label, text in rows]
+
+    def _trials_text(self) -> str:
+        has = self.resources
+        gpus = f" and {has.gpus_per_worker:g} GPUs" if has.gpus_per_worker else ""
+        workers = f"{has.workers} workers" if has.workers > 1 else "a worker"
+        return f"{self.trials.number}, {self.at_once} at once, each of {workers} with {has.cpus_per_worker} CPUs{gpus}"
+
+    def _data_text(self) -> str:
+        splits = []
+        for split, images in self.images.items():
+            ends = f"{min(images)}" if min(images) == max(images) else f"{min(images)} to {max(images)}"
+            splits.append(f"{split} {sum(images)} ({ends} a class)")
+        return f"{len(self.classes)} classes; {', '.join(splits)}"
+
+    def _stopped_early(self, whole: float, form: str) -> str:
+        least = self.least_share * whole
+        return f"; {self.search.scheduler} may save down to {least:{form}}" if self.least_share < 1 else ""
+
+    def _hours_text(self) -> str:
+        hours, limit = self.hours, self.search.timeout_s
+        capped = f"; search.timeout_s ends it after {limit / 3600:.2g}" if limit else ""
+        if hours is None:
+            return f"unknown ({self.missing}){capped}"
+        most = f", {hours.most:.2g} were all the slowest" if hours.most > 1.1 * hours.about else ""
+        capped = capped if limit and limit / 3600 < hours.most else ""
+        return f"about {hours.about:.2g}{self._stopped_early(hours.about, '.2g')}{most}{capped}"
+
+    def _memory_text(self) -> str:
+        worker, workers = self.memory_of(self.largest), self.at_once * self.resources.workers
+        shares = [share for share in self.capacity.shares if share.memory_bytes is not None]
+        fullest = max(shares, key=lambda share: min(share.workers, workers), default=None)
+        text = f"{gb(worker)} a worker at most"
+        if fullest and fullest.memory_bytes:
+            text += f", {gb(min(fullest.workers, workers) * worker)} of a node's {gb(fullest.memory_bytes)}"
+        on_gpu = self.costs[self.largest.backbone].training_bytes(self.largest)
+        return f"{text}; {gb(on_gpu)} on a GPU" if self.resources.gpus_per_worker else text
+
+    def _disk_text(self) -> str:
+        return (
+            f"{gb(self.live_bytes)} for trials at work, {gb(self.kept_bytes)} kept of all; {gb(self.free_bytes)} free"
+        )
+
+    def _backbone_text(self, name: str) -> str:
+        cost, trial = self.costs[name], next(trial for trial in self.trials.every if trial.backbone == name)
+        stage = trial.schedule[0]
+        batches = sum(self.images["train"]) // (stage.batch_size * self.resources.workers)
+        text = f"{cost.parameters / 1e6:.2g} M parameters, {gb(cost.checkpoint_bytes)} to resume from"
+        if cost.seconds is None:
+            return text
+        tried = f" (from a batch of {cost.seconds.batch_size})" if cost.seconds.batch_size < stage.batch_size else ""
+        return f"{text}, {batches * cost.batch_s(stage):.2g} s an epoch{tried}"
+
+
+def batch_place(trial: TrialConfig) -> str:
+    """Where the batch size of the largest stage stands."""
+    index = trial.schedule.index(largest_stage(trial))
+    has_own = bool(trial.stages) and "batch_size" in trial.stages[index]
+    return f"trial.stages.{index}.batch_size" if has_own else "trial.batch_size"
+
+
+def gb(size: float) -> str:
+    """Bytes as GB (1e9) with two significant figures."""
+    return f"{size / 1e9:.{0 if size >= 1e10 else 1 if size >= 1e9 else 2}f} GB"

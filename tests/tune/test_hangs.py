@@ -1,0 +1,57 @@
+"""The two ways in which Ray Train inside Ray Tune hangs (Ray 2.60), each seen, and not seen with ours."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tune import nested
+
+pytestmark = pytest.mark.slow
+
+
+def events(way: str, case: str, folder: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, nested.__file__, way, case, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def named(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [event for event in found if event["event"] == name]
+
+
+def test_nested_plainly_a_stopped_trial_keeps_its_workers_resources_for_ever(tmp_path: Path) -> None:
+    found = events("plain", "stop", tmp_path)
+    assert named(found, "stopped")
+    assert not named(found, "freed")
+    (hang,) = named(found, "hangs")
+    assert hang["groups"] >= 1
+    assert hang["free_cpus"] == 0
+
+
+def test_ours_frees_a_stopped_trial_s_resources_and_the_next_one_trains(tmp_path: Path) -> None:
+    found = events("ours", "stop", tmp_path)
+    (stopped,), (freed,) = named(found, "stopped"), named(found, "freed")
+    assert freed["s"] - stopped["s"] < 10
+    assert [(end["trial"], end["state"], end["epochs"]) for end in named(found, "ended")] == [
+        (0, "PRUNED", 1),
+        (1, "COMPLETE", nested.EPOCHS),
+    ]
+    assert named(found, "done")[0]["free_cpus"] == 2
+
+
+def test_nested_plainly_a_slow_driver_is_never_told_of_the_end(tmp_path: Path) -> None:
+    found = events("plain", "slow", tmp_path)
+    assert len(named(found, "result")) < nested.EPOCHS
+    assert named(found, "hangs")
+
+
+def test_ours_loses_no_result_to_a_slow_driver(tmp_path: Path) -> None:
+    found = events("ours", "slow", tmp_path)
+    assert [event["epoch"] for event in named(found, "result")] == [1, 2]  # Tune keeps the last for the trial's end
+    assert [(end["state"], end["epochs"]) for end in named(found, "ended")] == [("COMPLETE", nested.EPOCHS)]
+    assert named(found, "done")

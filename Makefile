@@ -4,7 +4,7 @@ BIN := .venv/bin
 STUDY := runs/cr
 SET := best/cr
 
-.PHONY: setup search test check lint types bench bench-full help
+.PHONY: setup search test check lint types bench bench-full soak help
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ bench: setup  ## measure the speed against peers (ONLY=name: one row)
 
 bench-full: bench  ## and build, train and run every backbone at its own size
 	$(BIN)/python -m benchmarks.full_backbones
+
+soak: setup  ## kill searches at random, 24 times, and check that nothing is lost
+	$(BIN)/python -m benchmarks.soak
 
 .venv-bench/.installed: benchmarks/requirements.txt constraints.txt
 	$(BIN)/python -m venv .venv-bench

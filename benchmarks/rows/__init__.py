@@ -12,4 +12,6 @@ ROWS = {
     "plain_step": "benchmarks.rows.plain_step",
     "full_step": "benchmarks.rows.full_step",
     "precision": "benchmarks.rows.precision",
+    "trial_overhead": "benchmarks.rows.trial_overhead",
+    "search_16": "benchmarks.rows.search_16",
 }

@@ -1,5 +1,6 @@
 """`python -m raysearch.ensemble STUDY_DIR`: select an ensemble of a study's trials, and say what it is worth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,9 @@ from rich.table import Table
 
 from raysearch.cli import run
 from raysearch.config import display_path
-from raysearch.ensemble import Ensemble, Recipe, build_ensemble, read_recipe, write_ensemble
-from raysearch.paths import StudyPaths
+from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, read_recipe, write_ensemble
+from raysearch.io import read_json
+from raysearch.paths import StudyPaths, view_parts
 
 
 def command(
@@ -31,21 +33,35 @@ def command(
     ensemble = build_ensemble(study, read_recipe(recipe) if recipe else Recipe())
     write_ensemble(study.ensemble(ensemble.name), ensemble)
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print(_members(ensemble))
+    dropped = [member for member in ensemble.members if _is_dropped(study, member)]
+    console.print(_members(ensemble, dropped))
     console.print(_figures(ensemble))
     console.print(_verdict(ensemble))
+    if dropped:
+        console.print(
+            f"Without weights, by the budget search.checkpoints_gb: {', '.join(member.name for member in dropped)}. "
+            "raysearch.export says how to train them again."
+        )
     console.print(f"Written to {display_path(study.ensemble(ensemble.name))}")
 
 
-def _members(ensemble: Ensemble) -> Table:
+def _is_dropped(study: StudyPaths, member: Member) -> bool:
+    """Whether the search has removed the weights of a member, whose predictions it keeps."""
+    trial, role = study.trial(member.trial), view_parts(member.view).role
+    return role in (read_json(trial.result).get("dropped") or ()) and not trial.weights(role).is_file()
+
+
+def _members(ensemble: Ensemble, dropped: Sequence[Member]) -> Table:
     table = Table(
         title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
         title_justify="left",
     )
     table.add_column("member")
     table.add_column("weight", justify="right")
+    if dropped:
+        table.add_column("")
     for member in ensemble.members:
-        table.add_row(member.name, f"{member.weight:.3f}")
+        table.add_row(member.name, f"{member.weight:.3f}", *(["weights dropped"] if member in dropped else []))
     return table
 
 

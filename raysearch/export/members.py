@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig, display_path, validate
+from raysearch.ensemble import Member
 from raysearch.errors import SetError
+from raysearch.export.dropped import fault_of_dropped, is_dropped
 from raysearch.export.selected import SelectedEnsemble
 from raysearch.io import read_yaml, sha256, write_json
 from raysearch.models import build_classifier
@@ -37,13 +39,18 @@ class Weights:
 def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
     """The weights of all members, by name.
 
-    Raises `SetError` naming every member whose checkpoint is missing, or not what made its stored predictions.
+    Raises `SetError` naming every member whose checkpoint is missing, or not what made its stored predictions, and for
+    those that the search dropped the commands that bring them back.
     """
     found: dict[str, Weights] = {}
+    dropped: dict[int, list[Member]] = {}
     faults = []
     for member in selected.ensemble.members:
         trial, view = selected.paths.trial(member.trial), view_parts(member.view)
         path = trial.weights(view.role)
+        if is_dropped(trial, view.role):
+            dropped.setdefault(member.trial, []).append(member)
+            continue
         if not path.is_file():
             faults.append(f"{display_path(path)}: no such file, but member {member.name} needs these weights")
             continue
@@ -57,6 +64,7 @@ def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
         weights = Weights(member.trial, view.role, path, config, view.is_fused)
         if weights.name not in found or weights.has_aux_head:
             found[weights.name] = weights
+    faults += [fault_of_dropped(selected, members) for members in dropped.values()]
     if faults:
         raise SetError(faults)
     return found

@@ -21,7 +21,7 @@ def command(
     """
     from raysearch.report.ablation import tables_of
     from raysearch.report.page import write_report  # jinja2 would slow --help
-    from raysearch.report.study import read_study
+    from raysearch.report.reading import read_study
     from raysearch.report.tables import markdown
 
     study = read_study(study_dir)

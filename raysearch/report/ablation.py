@@ -85,6 +85,17 @@ def tables_of(study: Study) -> tuple[TableFigures, ...]:
     )
 
 
+def progress_of(tables: Sequence[TableFigures]) -> tuple[int, int]:
+    """How many of the tables' trainings are complete, and how many there are; rows of equal values share theirs."""
+    is_complete = {
+        (_key(figures.row.config), seed): seed not in figures.missing
+        for table in tables
+        for figures in table.rows
+        for seed in table.seeds
+    }
+    return sum(is_complete.values()), len(is_complete)
+
+
 def _ablation(paths: StudyPaths) -> Ablation | None:
     space: Any = read_yaml(paths.study).get("space") or {}
     return space_from(space, display_path(paths.study)).ablation if "ablation" in space else None

@@ -217,7 +217,9 @@ def _accuracy(line: EpochLine, view: str) -> float | None:
 
 
 def _hover(trial: Trial) -> str:
-    return escape(trial.label + ("" if trial.state == "COMPLETE" else f" · {trial.state}"), quote=False)
+    state = "" if trial.state == "COMPLETE" else f" · {trial.state}"
+    gain = "" if trial.ensemble_gain is None else f" · gain {trial.ensemble_gain:.4f}"
+    return escape(trial.label + state + gain, quote=False)
 
 
 def _percent(share: float | None) -> float | None:

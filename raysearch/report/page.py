@@ -13,7 +13,7 @@ from raysearch.config import display_path
 from raysearch.io import write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
-from raysearch.report.ablation import tables_of
+from raysearch.report.ablation import progress_of, tables_of
 from raysearch.report.stored import Gain
 from raysearch.report.study import STATES, Study, short_names
 from raysearch.report.tables import cells, columns, notes
@@ -55,6 +55,8 @@ def render(study: Study) -> str:
         panel_titles=list(panels),
         tables=[(table.title, columns(table), cells(table)) for table in tables],
         notes=notes(tables),
+        progress=progress_of(tables),
+        seeds=len(tables[0].seeds) if tables else 0,
         charts={name: figure for name, figure in charts.items() if figure},
         highlighted=figures.HIGHLIGHTED,
         folder=shlex.quote(display_path(study.root)),
@@ -69,6 +71,11 @@ def percent(share: float | None) -> str:
 
 def number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
+
+
+def nats(value: float | None) -> str:
+    """A gain in log loss, which is small once an ensemble is good."""
+    return MISSING if value is None else f"{value:.4f}".replace("-", "−")
 
 
 def signed_points(share: float) -> str:
@@ -108,6 +115,7 @@ def verdict(gain: Gain) -> str:
 FILTERS: dict[str, Callable[..., str]] = {
     "percent": percent,
     "number": number,
+    "nats": nats,
     "signed_points": signed_points,
     "duration": duration,
     "parameter": parameter,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from raysearch.config import Section
+from raysearch.space.schema import SearchObjective
 
 
 def _finite(value: Any) -> Any:
@@ -51,6 +52,8 @@ class ResultFile(Stored):
     state: Literal["COMPLETE", "PRUNED", "FAIL"]
     reason: str | None = None
     value: Number = None
+    ensemble_gain: Number = None
+    """nats; of a search with that objective"""
     role: str | None = None
     epochs_done: int = 0
     epochs: int | None = None
@@ -59,6 +62,9 @@ class ResultFile(Stored):
     num_parameters: int | None = None
     params: dict[str, bool | int | Number | str] = Field(default_factory=dict)
     views: dict[str, Score] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """Roles whose weights `search.checkpoints_gb` had no room for"""
 
 
 class _TrialPart(Stored):
@@ -71,6 +77,12 @@ class ConfigFile(Stored):
     """The two values of a config.yaml that a training without a result is shown with."""
 
     trial: _TrialPart
+
+
+class InfoFile(Stored):
+    """info.json, for a training without a result."""
+
+    notes: tuple[str, ...] = ()
 
 
 class Member(Stored):
@@ -127,7 +139,7 @@ class EnsembleFile(Stored):
 
 
 class _SearchPart(Stored):
-    objective: Literal["accuracy", "log_loss"] = "accuracy"
+    objective: SearchObjective = "accuracy"
 
 
 class _DataPart(Stored):

@@ -1,18 +1,14 @@
-"""A study's folder as frozen values: everything the page shows, read from its small files only."""
+"""A study as frozen values: everything the page shows."""
 
-import json
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from raysearch.config import display_path, validate
-from raysearch.errors import StudyError, UserError
-from raysearch.io import read_json, read_yaml
-from raysearch.paths import StudyPaths, TrialPaths
-from raysearch.report.stored import ConfigFile, EnsembleFile, EpochLine, ResultFile, Score, StudyFile
+from raysearch.report.stored import EnsembleFile, EpochLine, Score, StudyFile
+from raysearch.space.schema import SearchObjective
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 """A trial's state -> the word for it in a sentence, in the order they are counted."""
@@ -27,7 +23,9 @@ class Trial:
     """One of `STATES`; RUNNING when it has left no result."""
     reason: str | None
     value: float | None
-    """Best of the smoothed curve, of the study's objective."""
+    """Best of the smoothed curve, of the study's figure."""
+    ensemble_gain: float | None
+    """Nats by which the trial lowered the ensemble's log loss, of a search for that."""
     backbone: str | None
     epochs_done: int
     epochs: int | None
@@ -37,6 +35,10 @@ class Trial:
     views: Mapping[str, Score]
     """Held-out scores of the stored predictions."""
     curve: tuple[EpochLine, ...]
+    notes: tuple[str, ...]
+    """What was done otherwise than asked or expected."""
+    dropped: tuple[str, ...]
+    """Whose weights the study's budget has no room for: `student`, `teacher`."""
 
     @property
     def label(self) -> str:
@@ -48,7 +50,7 @@ class Trial:
 
         def rank(view: str) -> tuple[float, float]:
             score = self.views[view]
-            return (_or(score.accuracy, -1.0), -_or(score.log_loss, float("inf")))
+            return (_or(score.accuracy, -1.0), -_or(score.log_loss, math.inf))
 
         return max(self.views, key=rank, default=None)
 
@@ -65,18 +67,34 @@ class Study:
     """By name."""
 
     @property
-    def objective(self) -> str:
+    def objective(self) -> SearchObjective:
         return self.facts.space.search.objective
 
     @property
+    def figure(self) -> str:
+        """What the trials' values are; of a search for `ensemble_gain` they are log losses."""
+        return "accuracy" if self.objective == "accuracy" else "log loss"
+
+    @property
     def maximize(self) -> bool:
-        return self.objective == "accuracy"
+        """Whether a greater value is a better one."""
+        return self.figure == "accuracy"
+
+    @property
+    def is_by_gain(self) -> bool:
+        """Whether trials are ranked by their gain, and by their values only where gains are equal."""
+        return self.objective == "ensemble_gain"
 
     @property
     def ranked(self) -> tuple[Trial, ...]:
-        """Best value first; trials without a value last, by number."""
+        """The best first; trials without a value last, by number."""
         sign = -1 if self.maximize else 1
-        return tuple(sorted(self.trials, key=lambda t: (t.value is None, sign * (t.value or 0), t.number)))
+
+        def rank(trial: Trial) -> tuple[bool, float, float, int]:
+            gain = _or(trial.ensemble_gain, -math.inf) if self.is_by_gain else 0.0
+            return trial.value is None, -gain, sign * _or(trial.value, 0.0), trial.number
+
+        return tuple(sorted(self.trials, key=rank))
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -102,96 +120,10 @@ class Study:
         return parameter.rpartition(".")[2] in _log_keys(self.facts.space.trial)
 
 
-def read_study(root: Path) -> Study:
-    """Read the study in ``root``.
-
-    Raises `StudyError` when the folder is no study, or naming every file that is malformed.
-    """
-    paths = StudyPaths(root).require()
-    faults: list[str] = []
-    facts = _collect(partial(_parse, StudyFile, paths.study, read_yaml), faults)
-    trials = [_collect(partial(_read_trial, number, trial), faults) for number, trial in paths.trials()]
-    files = sorted(paths.ensembles.glob("[!.]*.json"))
-    ensembles = [_collect(partial(_parse, EnsembleFile, file, read_json), faults) for file in files]
-    if faults or facts is None:
-        raise StudyError(faults)
-    return Study(root, facts, tuple(t for t in trials if t), tuple(e for e in ensembles if e))
-
-
 def short_names(names: Sequence[str]) -> dict[str, str]:
     """Each dotted name -> its last part, or the whole where two share that part."""
     ends = Counter(name.rpartition(".")[2] for name in names)
     return {name: end if ends[end := name.rpartition(".")[2]] == 1 else name for name in names}
-
-
-def _read_trial(number: int, paths: TrialPaths) -> Trial:
-    curve = _read_curve(paths.metrics)
-    if not paths.result.exists():
-        return _running(number, paths, curve)
-    result = _parse(ResultFile, paths.result, read_json)
-    return Trial(
-        number=number,
-        state=result.state,
-        reason=result.reason,
-        value=None if result.state == "FAIL" else result.value,
-        backbone=result.backbone,
-        epochs_done=result.epochs_done,
-        epochs=result.epochs,
-        seconds=result.seconds,
-        params={name.partition("[")[0]: value for name, value in result.params.items()},
-        views=result.views,
-        curve=curve,
-    )
-
-
-def _running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) -> Trial:
-    config = _parse(ConfigFile, paths.config, read_yaml).trial if paths.config.exists() else None
-    return Trial(
-        number=number,
-        state="RUNNING",
-        reason=None,
-        value=None,
-        backbone=config.backbone if config else None,
-        epochs_done=curve[-1].epoch if curve else 0,
-        epochs=config.epochs if config else None,
-        seconds=curve[-1].seconds if curve else None,
-        params={},
-        views={},
-        curve=curve,
-    )
-
-
-def _read_curve(path: Path) -> tuple[EpochLine, ...]:
-    """The epochs of a metrics.jsonl; a last line without its newline is still being written and left out."""
-    if not path.exists():
-        return ()
-    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
-    epochs = []
-    for number, line in enumerate(lines, start=1):
-        where = f"{display_path(path)}: line {number}"
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{where}: not valid JSON ({error})") from error
-        epochs.append(validate(EpochLine, value, where))
-    return tuple(epochs)
-
-
-FileT = TypeVar("FileT", StudyFile, ResultFile, ConfigFile, EnsembleFile)
-T = TypeVar("T")
-
-
-def _parse(section: type[FileT], path: Path, read: Callable[[Path], Any]) -> FileT:
-    return validate(section, read(path), display_path(path))
-
-
-def _collect(read: Callable[[], T], faults: list[str]) -> T | None:
-    """What ``read`` returns, or None with its mistakes added to ``faults``."""
-    try:
-        return read()
-    except UserError as error:
-        faults.extend(error.faults)
-        return None
 
 
 def _log_keys(space: Any) -> set[str]:

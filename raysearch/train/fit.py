@@ -29,7 +29,8 @@ class Seconds:
     look: float
     """Of a pixel of a held-out image, seen by one role"""
     batch_size: int
-    """The largest that was tried; 2 where a whole batch would have taken too long, and `pixel` is an upper bound"""
+    """The largest that was tried; 2 or, from a look alone, 0 where larger ones would have taken too long. `pixel` is
+    then an upper bound"""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What a training costs: seconds from a few real steps on this machine, bytes from the networks' shapes alone."""
 
 import copy
-import gc
+import ctypes
+import os
 import random
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from raysearch.data import Dataset, Split
 from raysearch.models import infer
 from raysearch.train.distributed import World
 from raysearch.train.fit import Cost, Seconds, passes_of, pixels_of
+from raysearch.train.memory import keep_freed_memory
 from raysearch.train.optimizer import build_optimizer
 from raysearch.train.stage import Stage, train_split
 from raysearch.train.task import Student, Task
@@ -31,27 +34,36 @@ QUICK_S = 1.0
 """What may take no longer than this is done, however short the limit."""
 LOOKED_AT = 100
 """Images at most, as many as a look takes at once."""
+_M_TRIM_THRESHOLD, _LARGEST_KEPT = -1, 64 * 2**20
+"""Of mallopt(3): the bytes that glibc may come to keep by itself."""
+LEARNING = 1.5
+"""What one of `passes_of` takes at most, in passes of a look."""
 
 
 def probe(
     trial: TrialConfig, dataset: Dataset, limit_s: float = 10.0, *, threads: int = 1, device: torch.device | None = None
 ) -> Cost:
-    """Try the first stage of ``trial`` with a batch of two images and, where that leaves time of ``limit_s``, with one
-    of its own size; then look at a few held-out images.
+    """Look at two images; try the first stage of ``trial`` with a batch of two and then with one of its own size, as
+    far as ``limit_s`` has room for them; and look at more images.
 
     ``dataset``: `open_training_data`'s; ``device``: where the training will be. None: it is not on this machine, so
-    that nothing is trained; nor is it where this machine has not the memory for a batch of two. That batch and a look
-    at two images are always waited for, however long they take. Generators, threads and modes are left as found.
+    that nothing is tried; nor is it where this machine has not the memory for a batch of two. Only the first look is
+    waited for however long it takes. Generators, threads and modes are left as found.
     """
+    threads = min(threads, os.cpu_count() or threads)
+    with _as_found(threads, device):
+        return _cost_of(trial.model_copy(update={"compile": False}), dataset, limit_s, threads, device)
+
+
+def _cost_of(trial: TrialConfig, dataset: Dataset, limit_s: float, threads: int, device: torch.device | None) -> Cost:
     where = device or torch.device("cpu")
-    with _as_found(threads, where):
-        task = Task(trial.model_copy(update={"compile": False}), len(dataset.classes), World(0, 1, where))
-        cost = _bytes_of(task)
-        room = _free_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]
-        whole = min(task.stage.batch_size, len(dataset.splits["train"]), cost.batch_within(task.stage, room))
-        if device is None or whole < SMALLEST:
-            return cost
-        return replace(cost, seconds=_seconds_of(task, dataset, whole, limit_s, threads))
+    task = Task(trial, len(dataset.classes), World(0, 1, where))
+    cost = _bytes_of(task)
+    room = _free_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]
+    whole = min(task.stage.batch_size, len(dataset.splits["train"]), cost.batch_within(task.stage, room))
+    if device is None or whole < SMALLEST:
+        return cost
+    return replace(cost, seconds=_seconds_of(task, dataset, whole, limit_s, threads))
 
 
 def _bytes_of(task: Task) -> Cost:
@@ -97,16 +109,22 @@ def _nbytes(values: Iterable[object]) -> int:
 
 def _seconds_of(task: Task, dataset: Dataset, whole: int, limit_s: float, threads: int) -> Seconds:
     """``whole``: images of the larger batch."""
-    began, stage, split = time.perf_counter(), task.stage, train_split(dataset, task.stage)
+    began, stage, longest = time.perf_counter(), task.stage, max(limit_s, 2 * QUICK_S)
+    work, look = pixels_of(stage) * passes_of(stage), _look_seconds(task, SMALLEST)
+    if SMALLEST * work * LEARNING * look > longest:
+        return Seconds(0.0, LEARNING * look, look, 0)
+    split = train_split(dataset, stage)
     small = _batch_seconds(task, split, SMALLEST, threads, limit_s / 4, QUICK_S)
     image_s, step_s, tried = small / SMALLEST, 0.0, SMALLEST
-    if whole > SMALLEST and whole * image_s < max(limit_s, 2 * QUICK_S):
+    if whole > SMALLEST and whole * image_s < longest:
         large = _batch_seconds(task, split, whole, threads, limit_s / 2, QUICK_S / 10)
         image_s, tried = max((large - small) / (whole - SMALLEST), 0.0) or large / whole, whole
         step_s = max(0.0, small - SMALLEST * image_s)
-    left = max(began + limit_s - time.perf_counter(), QUICK_S / 8)
-    look = _look_seconds(task, dataset, int(left / (image_s / stage.method.views / passes_of(stage))))
-    return Seconds(step_s, image_s / pixels_of(stage) / passes_of(stage), look, tried)
+    left = max((began + limit_s - time.perf_counter()) / 2, QUICK_S / 8)
+    images = int(left / look / task.config.inference_size**2)
+    if images > SMALLEST:
+        look = _look_seconds(task, min(images, LOOKED_AT))
+    return Seconds(step_s, image_s / work, look, tried)
 
 
 def _batch_seconds(task: Task, split: Split, size: int, threads: int, limit_s: float, quick_s: float) -> float:
@@ -133,13 +151,12 @@ def _batch_seconds(task: Task, split: Split, size: int, threads: int, limit_s: f
     return median(took[1:] or took)
 
 
-def _look_seconds(task: Task, dataset: Dataset, images: int) -> float:
-    """Of a pixel. What the images show does not matter."""
-    size, images = task.config.inference_size, max(SMALLEST, min(LOOKED_AT, images, len(dataset.splits["held_out"])))
-    shown = np.zeros((images, size, size, 3), np.uint8)
+def _look_seconds(task: Task, images: int) -> float:
+    """Of a pixel of so many images. What they show does not matter."""
+    shown = np.zeros((images, task.config.inference_size, task.config.inference_size, 3), np.uint8)
     began = time.perf_counter()
     infer(task.teacher.model, shown)
-    return (time.perf_counter() - began) / images / size**2
+    return (time.perf_counter() - began) / shown[..., 0].size
 
 
 def _free_memory() -> float:
@@ -151,13 +168,22 @@ def _free_memory() -> float:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), float("inf"))
 
 
+def _give_memory_back() -> None:
+    """Undo `keep_freed_memory`: what a large network has freed, the process of a search never needs again."""
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if libc is not None and hasattr(libc, "malloc_trim"):
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_KEPT)
+        libc.malloc_trim(0)
+
+
 @contextmanager
-def _as_found(threads: int, device: torch.device) -> Iterator[None]:
+def _as_found(threads: int, device: torch.device | None) -> Iterator[None]:
     """So many threads and gradients on within; generators, threads and modes as before afterwards."""
     before, states = torch.get_num_threads(), (random.getstate(), np.random.get_state())
-    devices = [device] if device.type == "cuda" else []
+    devices = [device] if device is not None and device.type == "cuda" else []
     try:
         torch.set_num_threads(threads)
+        keep_freed_memory()  # as a training does
         with torch.random.fork_rng(devices=devices), torch.enable_grad():
             torch.manual_seed(0)
             yield
@@ -165,4 +191,4 @@ def _as_found(threads: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
         random.setstate(states[0])
         np.random.set_state(states[1])
-        gc.collect()  # networks in reference cycles
+        _give_memory_back()

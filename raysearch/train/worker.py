@@ -11,6 +11,7 @@ from raysearch.io import read_yaml
 from raysearch.paths import TrialPaths
 from raysearch.train.distributed import current_world
 from raysearch.train.hosted import Hosted, train_hosted
+from raysearch.train.process import end_with_parent
 
 
 class WorkerReporter:
@@ -34,6 +35,7 @@ class WorkerReporter:
 
 def train_loop_per_worker(config: dict[str, Any]) -> None:
     """``config``: a `Hosted`'s plain values, and the ``looks`` actor of `WorkerReporter`."""
+    end_with_parent()
     hosted = Hosted.of(config["hosted"])
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
     train_hosted(training, hosted, WorkerReporter(config["looks"], hosted))

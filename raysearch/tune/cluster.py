@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,12 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise UserError(f"Ray does not start on this machine ({error})") from error
+        if "version mismatch" in str(error).lower():
+            raise UserError(
+                f"--address {address}: the cluster has another Ray or Python than this command, which has Ray "
+                f"{ray.__version__} and Python {platform.python_version()} ({' '.join(str(error).split())}); "
+                "install the same versions here and there"
+            ) from error
         raise UserError(
             f"--address {address}: no Ray cluster can be joined there ({error}); a cluster with token authentication "
             "wants RAY_AUTH_MODE=token and the token in ~/.ray/auth_token"

@@ -107,15 +107,15 @@ class Plan:
 
     @property
     def hours(self) -> Hours | None:
+        """None where some backbone could not be tried. `search.timeout_s` is not looked at."""
         if any(self.costs[trial.backbone].seconds is None for trial in self.trials.every):
             return None
         if not self.trials.number:
             return Hours(0, 0, 0)
-        longest = max(map(self.seconds_of, self.trials.every)) / 3600
-        all_epochs = self.trials.about(lambda trial: trial.total_epochs)
-        share = self.epochs / all_epochs
+        share = self.epochs / self.trials.about(lambda trial: trial.total_epochs)
+        longest = max(map(self.seconds_of, self.trials.every))
         about, most = (
-            max(total(self.seconds_of) * share / self.at_once / 3600, longest * share)
+            share * max(total(self.seconds_of) / self.at_once, longest) / 3600
             for total in (self.trials.about, self.trials.most)
         )
         return Hours(about, about * self.least_share, most)
@@ -225,13 +225,9 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan as text, without the notes."""
-        rows = [
-            ("trials", self._trials_text()),
-            ("data", self._data_text()),
-            ("epochs", f"{self.epochs:.0f}{self._stopped_early(self.epochs, '.0f')}"),
-            ("hours", self._hours_text()),
-        ]
+        rows = [("trials", self._trials_text()), ("data", self._data_text())]
         if self.trials.every:
+            rows += [("epochs", self._epochs_text()), ("time", self._time_text())]
             rows += [("memory", self._memory_text()), ("disk", self._disk_text())]
         names = dict.fromkeys(trial.backbone for trial in self.trials.every)
         rows += [(name, self._backbone_text(name)) for name in names]
@@ -240,9 +236,10 @@ class Plan:
 
     def _trials_text(self) -> str:
         has = self.resources
-        gpus = f" and {has.gpus_per_worker:g} GPUs" if has.gpus_per_worker else ""
-        workers = f"{has.workers} workers" if has.workers > 1 else "a worker"
-        return f"{self.trials.number}, {self.at_once} at once, each of {workers} with {has.cpus_per_worker} CPUs{gpus}"
+        gpus = f" and {counted(has.gpus_per_worker, 'GPU')}" if has.gpus_per_worker else ""
+        workers = f"{has.workers} workers" if has.workers > 1 else "one worker"
+        cpus = counted(has.cpus_per_worker, "CPU")
+        return f"{self.trials.number}, {self.at_once} at once, each {workers} of {cpus}{gpus}"
 
     def _data_text(self) -> str:
         splits = []
@@ -251,33 +248,42 @@ class Plan:
             splits.append(f"{split} {sum(images)} ({ends} a class)")
         return f"{len(self.classes)} classes; {', '.join(splits)}"
 
-    def _stopped_early(self, whole: float, form: str) -> str:
-        least = self.least_share * whole
-        return f"; {self.search.scheduler} may save down to {least:{form}}" if self.least_share < 1 else ""
+    def _epochs_text(self) -> str:
+        text, limit, hours = f"{self.epochs:.0f}", self.search.timeout_s, self.hours
+        if self.least_share < 1:
+            text += (
+                f", {self.least_share * self.epochs:.0f} where {self.search.scheduler} stops as many trials as it may"
+            )
+        if limit and hours and hours.least * 3600 > limit:
+            text += f"; search.timeout_s has room for about {self.epochs * limit / 3600 / hours.about:.0f}"
+        return text
 
-    def _hours_text(self) -> str:
+    def _time_text(self) -> str:
         hours, limit = self.hours, self.search.timeout_s
-        capped = f"; search.timeout_s ends it after {limit / 3600:.2g}" if limit else ""
+        capped = f"; search.timeout_s ends it after {duration(limit / 3600)}" if limit else ""
         if hours is None:
             return f"unknown ({self.missing}){capped}"
-        most = f", {hours.most:.2g} were all the slowest" if hours.most > 1.1 * hours.about else ""
-        capped = capped if limit and limit / 3600 < hours.most else ""
-        return f"about {hours.about:.2g}{self._stopped_early(hours.about, '.2g')}{most}{capped}"
+        text = f"about {duration(hours.about)}"
+        if self.least_share < 1:
+            text += f", {duration(hours.least)} where {self.search.scheduler} stops as many trials as it may"
+        if hours.most > 1.1 * hours.about:
+            text += f", {duration(hours.most)} were all as the longest"
+        return text + (capped if limit and limit / 3600 < hours.most else "")
 
     def _memory_text(self) -> str:
+        if self.resources.gpus_per_worker:
+            needed = self.costs[self.largest.backbone].training_bytes(self.largest)
+            return f"up to {gb(needed)} of a GPU a worker ({self.largest.backbone}, in float32)"
         worker, workers = self.memory_of(self.largest), self.at_once * self.resources.workers
+        text = f"up to {gb(worker)} a worker ({self.largest.backbone})"
         shares = [share for share in self.capacity.shares if share.memory_bytes is not None]
         fullest = max(shares, key=lambda share: min(share.workers, workers), default=None)
-        text = f"{gb(worker)} a worker at most"
         if fullest and fullest.memory_bytes:
             text += f", {gb(min(fullest.workers, workers) * worker)} of a node's {gb(fullest.memory_bytes)}"
-        on_gpu = self.costs[self.largest.backbone].training_bytes(self.largest)
-        return f"{text}; {gb(on_gpu)} on a GPU" if self.resources.gpus_per_worker else text
+        return text
 
     def _disk_text(self) -> str:
-        return (
-            f"{gb(self.live_bytes)} for trials at work, {gb(self.kept_bytes)} kept of all; {gb(self.free_bytes)} free"
-        )
+        return f"{gb(self.live_bytes)} for trials at work, {gb(self.kept_bytes)} kept; {gb(self.free_bytes)} free"
 
     def _backbone_text(self, name: str) -> str:
         cost, trial = self.costs[name], next(trial for trial in self.trials.every if trial.backbone == name)
@@ -286,8 +292,8 @@ class Plan:
         text = f"{cost.parameters / 1e6:.2g} M parameters, {gb(cost.checkpoint_bytes)} to resume from"
         if cost.seconds is None:
             return text
-        tried = f" (from a batch of {cost.seconds.batch_size})" if cost.seconds.batch_size < stage.batch_size else ""
-        return f"{text}, {batches * cost.batch_s(stage):.2g} s an epoch{tried}"
+        tried = "at most " if cost.seconds.batch_size < stage.batch_size else ""
+        return f"{text}, {tried}{duration(batches * cost.batch_s(stage) / 3600)} an epoch"
 
 
 def batch_place(trial: TrialConfig) -> str:
@@ -298,5 +304,19 @@ def batch_place(trial: TrialConfig) -> str:
 
 
 def gb(size: float) -> str:
-    """Bytes as GB (1e9) with two significant figures."""
-    return f"{size / 1e9:.{0 if size >= 1e10 else 1 if size >= 1e9 else 2}f} GB"
+    """Bytes as MB, GB or TB (powers of 1000)."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= scale or unit == "MB":
+            return f"{size / scale:.{0 if size >= 10 * scale else 1}f} {unit}"
+    raise AssertionError
+
+
+def duration(hours: float) -> str:
+    for unit, scale in (("days", 24), ("h", 1), ("min", 1 / 60), ("s", 1 / 3600)):
+        if hours >= 2 * scale or unit == "s":
+            return f"{hours / scale:.{0 if hours >= 10 * scale else 1}f} {unit}"
+    raise AssertionError
+
+
+def counted(number: float, name: str) -> str:
+    return f"{number:g} {name}{'' if number == 1 else 's'}"

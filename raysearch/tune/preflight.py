@@ -51,14 +51,15 @@ def make_plan(
     ended = [result for result in earlier if result["state"] != "FAIL"]
     has_gpus, wants_gpus = torch.cuda.is_available(), space.resources.gpus_per_worker > 0
     missing = "no GPU on this machine" if wants_gpus and not has_gpus else "a batch of two has no room in memory"
+    trials = trials_to_come(space, len(ended))
     plan = Plan(
         where=where,
         root=root,
         resources=space.resources,
         search=space.search,
         capacity=capacity,
-        trials=trials_to_come(space, len(ended)),
-        costs=costs_of(space, examples, limit_s),
+        trials=trials,
+        costs=costs_of(space, examples, limit_s) if trials.number else {},
         classes=dataset.classes,
         images={name: _images_of(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
         free_bytes=free_bytes(root),
@@ -141,13 +142,13 @@ def _example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> Tri
     return None  # its trials will end as FAIL, each with the reason
 
 
-def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, dict[str, int | None]]:
-    """The search's data, decoded into the cache as every example wants it; images a split, the test split's too.
+def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, dict[str, int | None], list[str]]:
+    """The search's data, decoded into the cache as every example wants it; images a split, the test split's too; notes.
 
-    Raises `DataError` with all faults of train and held_out. Faults of test are printed only, and its count is None:
+    Raises `DataError` with all faults of train and held_out. Faults of test are noted only, and its count is None:
     no decision of a search reads it.
     """
-    datasets = []
+    datasets, notes = [], []
     for example in examples:
         datasets.append(open_training_data(TrainingConfig(data=space.data, trial=example)))
         for stage in example.schedule:
@@ -161,8 +162,8 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
             ).counts["test"]
         except DataError as error:
             counts["test"] = None
-            print(f"note: the test split has faults, the search goes on without it: {error.faults[0]}", flush=True)
-    return dataset, counts
+            notes.append(f"the test split has faults, the search goes on without it: {error.faults[0]}")
+    return dataset, counts, notes
 
 
 def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset, where: str) -> None:
@@ -187,12 +188,13 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
 
 
 def _steps(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int]]:
-    """Place and number of the images of a step: at every batch size and the largest accumulation, or of every stage."""
-    accumulation = max(space.values("accumulation"))
+    """Place and number of the images of a step of all workers: at every batch size and the largest accumulation, or of
+    every stage."""
+    batches = max(space.values("accumulation")) * space.resources.workers
     if not any(example.stages for example in examples):
-        return [("trial.batch_size", size * accumulation) for size in space.values("batch_size")]
+        return [("trial.batch_size", size * batches) for size in space.values("batch_size")]
     stages = {
-        f"trial.stages.{number}.batch_size": stage.batch_size * accumulation
+        f"trial.stages.{number}.batch_size": stage.batch_size * batches
         for example in examples
         for number, stage in enumerate(example.schedule)
     }

@@ -5,13 +5,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysearch.config import display_path
 from raysearch.errors import StudyError, UserError
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
 from raysearch.tune import cluster, study
 from raysearch.tune.listener import Listener
-from raysearch.tune.preflight import check_data, check_trials, example_trials
+from raysearch.tune.capacity import nodes_of_cluster
+from raysearch.tune.plan import Plan, duration
+from raysearch.tune.preflight import AT_LEISURE_S, AT_START_S, check_data, check_trials, example_trials, make_plan
 from raysearch.tune.progress import choose_display
 from raysearch.tune.stopping import stopping
 from raysearch.tune.target import trials_asked_before, trials_wanted
@@ -47,24 +50,34 @@ def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Spa
     if Path(space.data.source).exists():  # a trial's config holds wherever it is read
         space = space.at(str(Path(space.data.source).resolve()))
     examples = example_trials(space)
-    dataset, counts = check_data(space, examples)
+    dataset, counts, notes = check_data(space, examples)
     check_trials(space, examples, dataset, where)
-    with cluster.ray_session(wishes.address) as resources:
-        concurrency = cluster.trials_at_once(space.resources, resources)
-        earlier = [result for _, folder in paths.trials() if (result := read_result(folder))]
+    earlier = [result for _, folder in paths.trials() if (result := read_result(folder))]
+    with cluster.ray_session(wishes.address):
+        limit_s = AT_LEISURE_S if wishes.plan_only else AT_START_S
+        plan = make_plan(
+            space, examples, dataset, nodes_of_cluster(), where, paths.root, earlier=earlier, limit_s=limit_s
+        )
+        if wishes.plan_only:
+            print("\n".join([*plan.lines(), *(f"note: {note}" for note in [*notes, *plan.notes()])]))
+            return paths, space
         display = choose_display(
             space.search.objective, space.search.trials, quiet=wishes.quiet, as_json=wishes.as_json, earlier=earlier
         )
         with study.locked(paths):
             study.prepare(paths, space, dataset, counts)
             paths.stop.unlink(missing_ok=True)
-            with (
-                display,
-                watching(paths, display),
-                stopping(paths, space.search.timeout_s, began, display),
-            ):
-                run(space, paths, concurrency, display)
+            with display, stopping(paths, space.search.timeout_s, began, display):
+                for note in [*notes, *plan.notes(), _headline(plan)]:
+                    display.noted(note)
+                run(space, paths, plan.capacity.trials, display)
     return paths, space
+
+
+def _headline(plan: Plan) -> str:
+    hours = plan.hours
+    time_ = f", about {duration(hours.about)}" if hours and plan.trials.number else ""
+    return f"{display_path(plan.root)}: {plan.trials.number} trials to come, {plan.at_once} at once{time_}"
 
 
 def _asked(space: Space, paths: StudyPaths, wishes: Wishes) -> Space:
@@ -85,6 +98,7 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
     from ray import tune
 
     from raysearch.tune.errors import Errors
+    from raysearch.tune.node import NodeWatch
     from raysearch.tune.scheduler import build_scheduler, replay
     from raysearch.tune.searcher import StudySearcher
     from raysearch.tune.trial import trainable
@@ -94,7 +108,8 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
     searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.of)
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: epochs_of(trial) for number, trial in paths.trials()})
-    with tempfile.TemporaryDirectory(prefix="raysearch-") as scratch:
+    node = NodeWatch(paths)
+    with tempfile.TemporaryDirectory(prefix="raysearch-") as scratch, watching(paths, listener, node.look):
         tune.Tuner(
             trainable(space.resources, space.search.objective),
             tune_config=tune.TuneConfig(
@@ -106,7 +121,7 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
                 # Several workers must end with their trial: only then Tune frees what they hold.
                 reuse_actors=space.resources.workers == 1,
             ),
-            run_config=tune.RunConfig(name=space.study, storage_path=scratch, verbose=0, callbacks=[errors]),
+            run_config=tune.RunConfig(name=space.study, storage_path=scratch, verbose=0, callbacks=[errors, node]),
         ).fit()
     if searcher.has_failed_too_often:
         raise StudyError(

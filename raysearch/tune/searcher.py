@@ -6,6 +6,7 @@ start and leaves killed trials RUNNING; here stopped is PRUNED, an error is FAIL
 process left RUNNING goes on under its number, from its checkpoint if it has one.
 """
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -245,6 +246,7 @@ class StudySearcher(Searcher):
             self.stored.set(number, "reason", result["reason"])
         self.stored.end(number, result["state"], value)
         folder.resume.unlink(missing_ok=True)  # not before: until it is told, a dead driver's trial goes on from it
+        shutil.rmtree(folder.ray, ignore_errors=True)
         self.listener.ended(number, result)
         if search.checkpoints_gb is not None:
             for dropped in drop_weights(self.paths, 1e9 * search.checkpoints_gb):

@@ -96,18 +96,25 @@ def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.S
 
     Raises `StudyError` where the file is no such database.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if not paths.database.is_file():
+        with io.replacing(paths.database) as aside:  # a kill leaves no database without its tables
+            _open(aside, name, search)
     try:
-        study = optuna.create_study(
-            storage=URL.create("sqlite", database=str(paths.database)).render_as_string(),
-            study_name=name,
-            direction="maximize" if search.maximizes else "minimize",
-            load_if_exists=True,
-        )
+        study = _open(paths.database, name, search)
     except DatabaseError as error:
         raise StudyError(f"{paths.database}: not a study's database ({error.orig})") from error
     study.sampler = build_sampler(search, len(study.get_trials(deepcopy=False)))
     return study
+
+
+def _open(database: Path, name: str, search: SearchConfig) -> optuna.Study:
+    return optuna.create_study(
+        storage=URL.create("sqlite", database=str(database)).render_as_string(),
+        study_name=name,
+        direction="maximize" if search.maximizes else "minimize",
+        load_if_exists=True,
+    )
 
 
 @contextmanager

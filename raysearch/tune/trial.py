@@ -12,6 +12,7 @@ from raysearch.paths import TrialPaths
 from raysearch.space import ResourcesConfig
 from raysearch.space.schema import SearchObjective
 from raysearch.train.hosted import Hosted, train_hosted
+from raysearch.train.process import end_with_parent
 from raysearch.tune.memory import within_memory
 
 METRIC = "value"
@@ -56,6 +57,7 @@ class InlineReporter:
 def trainable(resources: ResourcesConfig, objective: SearchObjective) -> Any:
     """Tune's trainable for configs that are a `Hosted`'s plain values, with what a trial takes of the cluster."""
     def run_trial(config: dict[str, Any]) -> None:
+        end_with_parent()
         hosted = Hosted.of(config)
         paths = TrialPaths(hosted.folder)
         try:

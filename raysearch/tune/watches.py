@@ -16,13 +16,14 @@ SHARE_OF_TIME = 0.05
 
 
 @contextmanager
-def watching(paths: StudyPaths, listener: Listener) -> Iterator[None]:
-    """Tell ``listener`` of the ensemble whenever trials have ended, and of trials that wait for room on the disk."""
+def watching(paths: StudyPaths, listener: Listener, *others: Callable[[], float]) -> Iterator[None]:
+    """Tell ``listener`` of the ensemble whenever trials have ended, and of trials that wait for room on the disk.
+
+    ``others``: what is called beside, again and again after the seconds that it returns.
+    """
     ends = threading.Event()
-    threads = [
-        threading.Thread(target=_repeat, args=[look, ends], daemon=True)
-        for look in (EnsembleWatch(paths, listener, ends).look, DiskWatch(paths, listener).look)
-    ]
+    looks = (EnsembleWatch(paths, listener, ends).look, DiskWatch(paths, listener).look, *others)
+    threads = [threading.Thread(target=_repeat, args=[look, ends], daemon=True) for look in looks]
     for thread in threads:
         thread.start()
     try:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from raysearch.ensemble import read_ensemble
+from raysearch.io import write_json, write_text
 
 
 def ensemble(*arguments):
@@ -55,6 +56,28 @@ def test_a_recipe_names_the_file_and_the_method(study, write_view, tmp_path):
     done = ensemble(study.root, "--recipe", recipe)
     assert done.returncode == 0, done.stderr
     assert [member.weight for member in read_ensemble(study.ensemble("mean")).members] == [0.5, 0.5]
+
+
+def test_members_whose_weights_were_dropped_are_named(study, write_view):
+    for number in range(3):
+        write_view(number, "teacher-final")
+    for number in (1, 2):
+        write_json(study.trial(number).result, {"state": "PRUNED", "dropped": ["student", "teacher"]})
+    write_text(study.trial(2).weights("teacher"), "brought back")
+    (study.root.parent / "mean.yaml").write_text("method: uniform\n")
+    done = ensemble(study.root, "--recipe", study.root.parent / "mean.yaml")
+    marked = [line.split() for line in done.stdout.splitlines() if "weights dropped" in line]
+    assert [line[1] for line in marked] == ["0001-teacher-final"]
+    assert "by the budget search.checkpoints_gb: 0001-teacher-final. raysearch.export says" in done.stdout
+
+
+def test_of_members_that_have_their_weights_nothing_is_said(study, write_view):
+    write_view(0, "teacher-final")
+    write_json(study.trial(0).result, {"state": "COMPLETE", "dropped": ["student"]})
+    done = ensemble(study.root)
+    assert done.returncode == 0
+    assert "dropped" not in done.stdout
+    assert "Without weights" not in done.stdout
 
 
 def test_a_folder_that_is_no_study_ends_with_one_line_and_code_2(tmp_path):

@@ -47,6 +47,16 @@ def write_bare_study(root: Path, **changes: Any) -> StudyPaths:
     return paths
 
 
+def write_gain_study(root: Path) -> StudyPaths:
+    """Three trials of a search for what they bring the ensemble; the first, compared with a guess, gains most."""
+    facts = study_facts()
+    facts["space"]["search"]["objective"] = "ensemble_gain"
+    paths = write_bare_study(root, space=facts["space"])
+    for number, (value, gain) in enumerate([(0.9, 0.25), (0.4, -0.0004), (0.7, 1.5)]):
+        write_trial(paths, number, objective="log_loss", value=value, ensemble_gain=gain)
+    return paths
+
+
 def write_trial(paths: StudyPaths, number: int, state: str = "COMPLETE", **changes: Any) -> None:
     """A trial's small files; its curve rises to a level of its own."""
     rng = random.Random(number)

@@ -11,7 +11,7 @@ from raysearch.io import write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.report import read_study, render
 from raysearch.report.__main__ import command
-from raysearch.report.ablation import Estimate, estimate, paired, tables_of
+from raysearch.report.ablation import Estimate, estimate, paired, progress_of, tables_of
 from raysearch.report.tables import cells, columns, difference, markdown, notes, shown
 from raysearch.space import space_from
 
@@ -124,6 +124,21 @@ def test_the_command_prints_the_tables_as_markdown_and_writes_them_on_the_page(p
     assert page.count("<tr>") == 1 + 4 + 1 + 1
     assert "<td>fused (student-fused)</td>" in page
     assert "Seeds without a complete training" in page
+
+
+def test_the_headline_counts_the_trainings_that_rows_share_once(paths):
+    study = read_study(paths.root)
+    assert progress_of(tables_of(study)) == (5, 8)  # four rows that train, two seeds; the fused one trains nothing
+    page = render(study)
+    headline = re.search(r'<section id="headline">.*?</section>', page, re.S)[0]
+    assert re.findall(r"<strong>(.*?)</strong>", headline) == ["5 of 8"]
+    assert "Best trial so far" not in page
+    assert "An ablation, 5 of 8 trainings complete. 7 trials: 6 complete, 1 pruned." in page
+
+
+def test_an_ablation_that_has_only_begun_has_a_headline(tmp_path):
+    write_yaml(StudyPaths(tmp_path).study, study_facts(study="abl", space=space().resolved))
+    assert "<strong>0 of 8</strong>" in render(read_study(tmp_path))
 
 
 def test_a_search_has_no_such_section(tmp_path):

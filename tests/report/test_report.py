@@ -7,7 +7,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from fake_study import FAILURE, write_bare_study, write_ensemble, write_fake_study, write_trial
+from fake_study import FAILURE, write_bare_study, write_ensemble, write_fake_study, write_gain_study, write_trial
 from plotly.offline import get_plotlyjs
 
 from raysearch.errors import StudyError
@@ -15,7 +15,7 @@ from raysearch.io import write_json, write_text
 from raysearch.report import read_study, render
 from raysearch.report.__main__ import command
 from raysearch.report.figures import curves, history, parameters, trajectory
-from raysearch.report.page import duration, parameter, percent, signed_points
+from raysearch.report.page import duration, nats, parameter, percent, signed_points
 from raysearch.report.study import short_names
 
 
@@ -46,7 +46,7 @@ def section(page, name):
 def rows(html):
     """The text of each table cell, row by row."""
     found = [re.findall(r"<td.*?</td>", row, re.S) for row in re.findall(r"<tr.*?</tr>", html, re.S)]
-    return [[re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in row] for row in found if row]
+    return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in found if row]
 
 
 def test_a_study_is_read_with_its_states_and_curves(root):
@@ -102,6 +102,82 @@ def test_log_loss_is_ranked_lowest_first_and_shown_without_percent(tmp_path):
     best = next(trace for trace in history(study)["data"] if trace["name"] == "best so far")
     assert best["y"] == [0.9, 0.4, 0.4]
     assert rows(section(render(study), "leaderboard"))[0][2] == "0.400"
+
+
+def test_a_search_for_gain_ranks_by_it_and_keeps_log_loss_as_the_value(tmp_path):
+    study = read_study(write_gain_study(tmp_path).root)
+    assert [t.number for t in study.ranked] == [2, 0, 1]
+    table = rows(section(render(study), "leaderboard"))
+    assert [row[:4] for row in table] == [
+        ["2", "COMPLETE", "1.5000", "0.700"],
+        ["0", "COMPLETE", "0.2500", "0.900"],
+        ["1", "COMPLETE", "−0.0004", "0.400"],
+    ]
+
+
+def test_a_search_for_gain_draws_log_losses_of_which_the_lowest_is_best(tmp_path):
+    chart = history(read_study(write_gain_study(tmp_path).root))
+    assert next(trace for trace in chart["data"] if trace["name"] == "best so far")["y"] == [0.9, 0.4, 0.4]
+    assert chart["layout"]["yaxis"]["title"]["text"] == "held-out log loss (nats)"
+    texts = [text for trace in chart["data"] for text in trace.get("text", ())]
+    assert any("trial 2" in text and "gain 1.5000" in text for text in texts)
+
+
+def test_the_headline_of_a_search_for_gain_is_the_greatest_gain(tmp_path):
+    headline = section(render(read_study(write_gain_study(tmp_path).root)), "headline")
+    assert re.findall(r"<strong>(.*?)</strong>", headline) == ["1.5000"]
+    assert "Best trial so far: 2" in headline
+    assert "log loss 0.700" in headline
+
+
+def test_equal_gains_are_told_apart_by_log_loss_and_an_unknown_one_comes_after_them(tmp_path):
+    paths = write_gain_study(tmp_path)
+    write_trial(paths, 0, value=0.5, ensemble_gain=0.0)
+    write_trial(paths, 1, value=0.4, ensemble_gain=0.0)
+    write_trial(paths, 2, value=0.1, ensemble_gain=None)
+    write_trial(paths, 3, "FAIL")
+    assert [t.number for t in read_study(tmp_path).ranked] == [1, 0, 2, 3]
+
+
+def test_other_searches_have_no_gain_column(page):
+    assert "<button>Gain</button>" not in page
+
+
+def test_reasons_and_notes_stand_beside_the_state(tmp_path):
+    paths = write_bare_study(tmp_path)
+    note = "out of memory in epoch 3: since then trial.batch_size 50 -> 25, trial.accumulation 1 -> 2 (no room)"
+    write_trial(paths, 0, notes=["one <thing>", note])
+    write_trial(paths, 1, "PRUNED", reason="stopped by the scheduler")
+    write_trial(paths, 2, "RUNNING")
+    write_json(paths.trial(2).info, {"precision": "float32", "notes": ["trial.method.rampup_epochs: shortened"]})
+    write_text(paths.trial(2).smaller_batches, note)
+    write_trial(paths, 3, "RUNNING")
+    states = {row[0]: row[1] for row in rows(section(render(read_study(tmp_path)), "leaderboard"))}
+    escaped = note.replace(">", "&gt;")
+    assert states == {
+        "0": f"COMPLETE one &lt;thing&gt; {escaped}",
+        "1": "PRUNED stopped by the scheduler",
+        "2": f"RUNNING trial.method.rampup_epochs: shortened {escaped}",
+        "3": "RUNNING",
+    }
+
+
+def test_dropped_weights_are_marked_at_the_trial_and_at_its_members(tmp_path):
+    paths = write_bare_study(tmp_path)
+    for number in range(8):
+        write_trial(paths, number)
+    write_trial(paths, 1, dropped=["student"])
+    write_trial(paths, 6, dropped=["student", "teacher", "student"])
+    write_text(paths.trial(6).weights("teacher"), "brought back")
+    write_ensemble(paths)  # of trial 1 the student, of trial 6 the teacher
+    page = render(read_study(tmp_path))
+    states = {row[0]: row[1] for row in rows(section(page, "leaderboard"))}
+    assert states["1"] == "COMPLETE weights dropped: student"
+    assert states["6"] == "COMPLETE weights dropped: student"
+    assert states["0"] == "COMPLETE"
+    members = {row[0]: row[1] for row in rows(section(page, "ensembles")) if len(row) == 5}
+    assert members["1"] == "student-final weights dropped"
+    assert members["6"] == "teacher-final"
 
 
 def test_every_chart_is_valid_plotly_and_has_its_place_on_the_page(page):
@@ -270,6 +346,8 @@ def test_names_are_shortened_only_where_they_stay_apart():
     [
         (percent(0.6149), "61.5 %"),
         (percent(None), "–"),
+        (nats(-0.00123), "−0.0012"),
+        (nats(None), "–"),
         (signed_points(-0.012), "−1.2"),
         (signed_points(0.0), "+0.0"),
         (duration(59.6), "1 min 00 s"),

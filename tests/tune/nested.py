@@ -16,7 +16,8 @@ from pathlib import Path
 
 from raysearch.tune import cluster
 
-os.environ.update(cluster.SETTINGS)
+if __name__ == "__main__":
+    os.environ.update(cluster.SETTINGS)  # before ray is imported
 
 import ray
 from ray import tune
@@ -160,5 +161,8 @@ if __name__ == "__main__":
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
     threading.Thread(target=give_up, args=[PATIENCE_S[way]], daemon=True).start()
     {"plain": plain, "ours": ours}[way](case, folder)
-    say("done", free_cpus=ray.available_resources().get("CPU", 0))
+    ended = time.monotonic()
+    while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() - ended < 20:
+        time.sleep(0.05)
+    say("done", free_cpus=ray.available_resources().get("CPU", 0), freed_s=round(time.monotonic() - ended, 2))
     os._exit(0)

@@ -1,0 +1,51 @@
+"""A search of 16 trials on two cores over half the seconds of its 16 trainings without a search: at most 1.15.
+
+Ours is the whole command, from its start to its end: Python, the checks beforehand, Ray's start, two trials at once
+with one thread each, Ray's end. The peer trains the same configs in two processes at once, eight in each, so that
+both sides have both cores at work; the start of these processes is left out. For a machine of two cores: on a larger
+one, what the search does beside its trials has other cores to itself.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.measure import Measured, PeerMissing
+from benchmarks.searches import Search, bare_seconds, load_average, run_search
+
+NAME = "search_16"
+BOUND = 1.15
+IS_AT_MOST = True
+
+CORES = 2
+
+
+def measure() -> Measured:
+    return measured(trials=16, epochs=20)
+
+
+def measured(trials: int, epochs: int) -> Measured:
+    if (os.cpu_count() or 1) < CORES:
+        raise PeerMissing(f"wants {CORES} cores, and this machine has one")
+    load = load_average()
+    with tempfile.TemporaryDirectory() as out:
+        search = run_search(Path(out), trials, CORES, epochs, eval_every=5)
+        bare = bare_seconds(search.folders, CORES)
+    wall, share = search.ended - search.began, sum(bare) / CORES
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts_of(search, bare).items())
+    return Measured(wall / share, f"{wall:.0f} s", f"{share:.0f} s", f"{wall - share:.1f} s more: {parts}; {load}")
+
+
+def parts_of(search: Search, bare: Sequence[float]) -> dict[str, float]:
+    """Where the seconds are that a search takes beyond its share of the trainings; they add up to them."""
+    first, last = min(search.starts), max(search.ends)
+    busy = [end - start for start, end in zip(search.starts, search.ends, strict=True)]
+    added = [trial - training for trial, training in zip(busy, bare, strict=True)]
+    return {
+        "before the first trial": first - search.began,
+        "the first trials, with their actors' start": sum(added[:CORES]) / CORES,
+        "the other trials": sum(added[CORES:]) / CORES,
+        "cores without a trial": last - first - sum(busy) / CORES,
+        "after the last trial": search.ended - last,
+    }

@@ -1,0 +1,52 @@
+"""A Ray node that dies under its driver: Tune would wait for ever for actors that nobody starts."""
+
+import os
+import sys
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from raysearch.errors import StudyError
+from raysearch.paths import StudyPaths
+
+EVERY_S = 2.0
+GRACE_S = 8.0
+"""Seconds in which a search whose node is dead has to end by itself; Ray's own calls may never return then."""
+
+
+class NodeWatch(tune.Callback):
+    """Ends the search by a `StudyError`, at Tune's next step, once the node of this process is dead."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self.message = (
+            f"{paths.root}: Ray on this machine died (killed, or for want of memory); what was trained is kept, "
+            "--resume goes on"
+        )
+        self._node_id = ray.get_runtime_context().get_node_id()
+        self._is_dead = False
+
+    def look(self) -> float:
+        """For a thread beside the search; returns the seconds until it is to be called again."""
+        self._is_dead = not self._is_alive()
+        if not self._is_dead:
+            return EVERY_S
+        time.sleep(GRACE_S)
+        if sys.stdout.isatty():
+            print("\x1b[?25h", end="", flush=True)  # a live table hides the cursor
+        print(f"error: {self.message}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    def _is_alive(self) -> bool:
+        try:
+            return any(node["NodeID"] == self._node_id and node["Alive"] for node in ray.nodes())
+        except Exception:  # the cluster's head does not answer any more
+            return False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._is_dead:
+            raise StudyError(self.message)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for Tuner.restore, which is not used here

@@ -1,0 +1,3 @@
+from small_study import small_study
+
+__all__ = ["small_study"]

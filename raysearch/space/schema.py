@@ -68,8 +68,8 @@ class SearchConfig(Section):
     reduction_factor: Annotated[int, Field(ge=2)] = 2
     """ASHA and Hyperband let one trial in this many go on at each of their rungs."""
     objective: SearchObjective = "accuracy"
-    """Held-out figure that decides. `ensemble_gain`: how much the trial lowers the log loss of the greedy ensemble of the
-    finished trials; until a trial ends its own log loss decides. It drifts as the ensemble grows."""
+    """Held-out figure that decides. `ensemble_gain`: how much the trial lowers the log loss of the greedy ensemble of
+    the finished trials; until a trial ends its own log loss decides. It drifts as the ensemble grows."""
     first: list[dict[str, Any]] = Field(default_factory=list)
     """Trials to start with: values of some leaves of `trial`; the sampler draws the others."""
     max_failures: Annotated[int, Field(ge=0)] = 3

@@ -103,7 +103,7 @@ def capacity_of(resources: ResourcesConfig, cluster: Cluster, where: str) -> Cap
         raise UserError(f"{where}: {fault}" for fault in faults)
     fits = workers // resources.workers
     if resources.concurrency and resources.concurrency > fits:
-        notes.append(f"resources.concurrency: got {resources.concurrency}, but {_trials(fits)} at once")
+        notes.append(f"resources.concurrency: got {resources.concurrency}, but the cluster holds {fits} at once")
     return Capacity(min(fits, resources.concurrency or fits), shares, tuple(notes))
 
 
@@ -135,7 +135,7 @@ def _faults(resources: ResourcesConfig, cluster: Cluster, workers: int) -> Itera
         )
     elif gpus > most_gpus:
         yield (
-            f"resources.gpus_per_worker: got {gpus:g}, but no node has more than {most_gpus:g} GPUs; "
+            f"resources.gpus_per_worker: got {gpus:g}, but no node has more than {counted(most_gpus, 'GPU')}; "
             f"set resources.gpus_per_worker={most_gpus:g}"
         )
     with_gpus = [kind for kind in cluster.kinds if kind.get("GPU", 0) >= min(gpus, most_gpus)]
@@ -143,9 +143,9 @@ def _faults(resources: ResourcesConfig, cluster: Cluster, workers: int) -> Itera
     if not most_cpus:
         yield "resources.cpus_per_worker: no node gives CPUs to trials; start nodes that do (ray start --num-cpus=N)"
     elif cpus > most_cpus:
-        node = f"node with {min(gpus, most_gpus):g} GPUs" if gpus and most_gpus else "node"
+        node = f"node with {counted(min(gpus, most_gpus), 'GPU')}" if gpus and most_gpus else "node"
         yield (
-            f"resources.cpus_per_worker: got {cpus}, but no {node} has more than {most_cpus} CPUs; "
+            f"resources.cpus_per_worker: got {cpus}, but no {node} has more than {counted(most_cpus, 'CPU')}; "
             f"set resources.cpus_per_worker={most_cpus}"
         )
     if 0 < workers < resources.workers:
@@ -158,13 +158,14 @@ def _faults(resources: ResourcesConfig, cluster: Cluster, workers: int) -> Itera
 def _notes(resources: ResourcesConfig, cluster: Cluster) -> Iterator[str]:
     gpus = sum(node.get("GPU", 0) for node in cluster.nodes)
     if gpus and not resources.gpus_per_worker:
-        yield f"{gpus:g} GPUs stand idle; --set resources.gpus_per_worker=1 uses them"
+        yield f"{counted(gpus, 'GPU')} idle; --set resources.gpus_per_worker=1 uses them"
     if count := sum(kind.count for kind in cluster.started_for(resources)):
         yield f"{count} of the nodes that are counted on are yet to be started by the cluster's autoscaler"
 
 
-def _trials(count: int) -> str:
-    return "1 trial fits" if count == 1 else f"{count} trials fit"
+def counted(number: float, name: str) -> str:
+    """``1 CPU``, ``2 CPUs``."""
+    return f"{number:g} {name}{'' if number == 1 else 's'}"
 
 
 def _memory_of(node: Resources) -> float | None:

@@ -1,4 +1,4 @@
-"""A training that is out of memory goes on once, from its checkpoint, with half the batch and twice the accumulation."""
+"""A training that is out of memory goes on once, from its checkpoint: half the batch, twice the accumulation."""
 
 import gc
 import sys
@@ -14,7 +14,7 @@ SMALLEST = 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed on a GPU or in main memory, or Ray ended a process because the node had none left."""
+    """Whether an allocation failed on a GPU or in main memory, or Ray ended a process on a node without any left."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"OutOfMemoryError", "MemoryError"}:  # torch's, Python's, Ray's
         return True

@@ -8,7 +8,7 @@ from raysearch.config import TrialConfig, display_path
 from raysearch.space import ResourcesConfig, SearchConfig
 from raysearch.train.disk import RESERVE
 from raysearch.train.fit import ROLES, WORKER_BYTES, Cost, largest_stage
-from raysearch.tune.capacity import Capacity
+from raysearch.tune.capacity import Capacity, counted
 
 UNEQUAL = 5
 """Times as many images in one class as in another, above which it is said."""
@@ -48,7 +48,8 @@ class Trials:
 @dataclass(frozen=True)
 class Hours:
     """Of the search: ``about``, where every trial runs to its end; ``least``, where as many are stopped early as the
-    scheduler stops; ``most``, where every trial that is drawn is the longest of the sample."""
+    scheduler stops; ``most``, where every trial that is drawn is the longest of the sample. Trials side by side are
+    taken to be as fast as one by itself."""
 
     about: float
     least: float
@@ -88,8 +89,19 @@ class Plan:
     @property
     def epochs(self) -> float:
         """Of all trials to come, to their ends, or what `search.epochs` leaves."""
-        about = self.trials.about(lambda trial: trial.total_epochs)
-        return about if self.search.epochs is None else min(about, max(0, self.search.epochs - self.epochs_done))
+        return self._within_budget(self._all_epochs)
+
+    @property
+    def least_epochs(self) -> float:
+        """The same where as many trials are stopped early as may be expected."""
+        return self._within_budget(self.least_share * self._all_epochs)
+
+    @property
+    def _all_epochs(self) -> float:
+        return self.trials.about(lambda trial: trial.total_epochs)
+
+    def _within_budget(self, epochs: float) -> float:
+        return epochs if self.search.epochs is None else min(epochs, max(0, self.search.epochs - self.epochs_done))
 
     @property
     def least_share(self) -> float:
@@ -112,13 +124,12 @@ class Plan:
             return None
         if not self.trials.number:
             return Hours(0, 0, 0)
-        share = self.epochs / self.trials.about(lambda trial: trial.total_epochs)
         longest = max(map(self.seconds_of, self.trials.every))
         about, most = (
-            share * max(total(self.seconds_of) / self.at_once, longest) / 3600
+            max(total(self.seconds_of) / self.at_once, longest) / 3600 / self._all_epochs
             for total in (self.trials.about, self.trials.most)
         )
-        return Hours(about, about * self.least_share, most)
+        return Hours(about * self.epochs, about * self.least_epochs, most * self.epochs)
 
     def seconds_of(self, trial: TrialConfig) -> float:
         train, held_out = (sum(self.images[split]) for split in ("train", "held_out"))
@@ -250,10 +261,8 @@ class Plan:
 
     def _epochs_text(self) -> str:
         text, limit, hours = f"{self.epochs:.0f}", self.search.timeout_s, self.hours
-        if self.least_share < 1:
-            text += (
-                f", {self.least_share * self.epochs:.0f} where {self.search.scheduler} stops as many trials as it may"
-            )
+        if self.least_epochs < self.epochs:
+            text += f", {self.least_epochs:.0f} where {self.search.scheduler} stops as many trials as it may"
         if limit and hours and hours.least * 3600 > limit:
             text += f"; search.timeout_s has room for about {self.epochs * limit / 3600 / hours.about:.0f}"
         return text
@@ -264,10 +273,10 @@ class Plan:
         if hours is None:
             return f"unknown ({self.missing}){capped}"
         text = f"about {duration(hours.about)}"
-        if self.least_share < 1:
+        if hours.least < hours.about:
             text += f", {duration(hours.least)} where {self.search.scheduler} stops as many trials as it may"
         if hours.most > 1.1 * hours.about:
-            text += f", {duration(hours.most)} were all as the longest"
+            text += f", {duration(hours.most)} were all like the longest"
         return text + (capped if limit and limit / 3600 < hours.most else "")
 
     def _memory_text(self) -> str:
@@ -316,7 +325,3 @@ def duration(hours: float) -> str:
         if hours >= 2 * scale or unit == "s":
             return f"{hours / scale:.{0 if hours >= 10 * scale else 1}f} {unit}"
     raise AssertionError
-
-
-def counted(number: float, name: str) -> str:
-    return f"{number:g} {name}{'' if number == 1 else 's'}"

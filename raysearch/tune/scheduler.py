@@ -73,7 +73,7 @@ def _rungs(search: SearchConfig) -> int:
 
 
 def replay(scheduler: TrialScheduler, study: optuna.Study, epochs_of: Mapping[int, int]) -> None:
-    """Tell a new scheduler of the study's ended trials. ``epochs_of``: each one's own epochs; without, it is left out."""
+    """Tell a new scheduler of the study's ended trials. ``epochs_of``: each one's own; one without is left out."""
     if not isinstance(scheduler, Brackets | Median):
         return
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1

@@ -11,8 +11,8 @@ from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
 from raysearch.tune import cluster, study
-from raysearch.tune.listener import Listener
 from raysearch.tune.capacity import nodes_of_cluster
+from raysearch.tune.listener import Listener
 from raysearch.tune.plan import Plan, duration
 from raysearch.tune.preflight import AT_LEISURE_S, AT_START_S, check_data, check_trials, example_trials, make_plan
 from raysearch.tune.progress import choose_display
@@ -39,7 +39,7 @@ class Wishes:
 
 
 def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Space]:
-    """Run ``space``, read from the file ``where``, into ``out``/<study>; returns its paths, and the space as it was run.
+    """Run ``space``, read from the file ``where``, into ``out``/<study>; returns its paths, and the space as run.
 
     Whatever can be refused is refused before anything is written: `UserError`s.
     """

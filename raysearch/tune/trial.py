@@ -56,6 +56,7 @@ class InlineReporter:
 
 def trainable(resources: ResourcesConfig, objective: SearchObjective) -> Any:
     """Tune's trainable for configs that are a `Hosted`'s plain values, with what a trial takes of the cluster."""
+
     def run_trial(config: dict[str, Any]) -> None:
         end_with_parent()
         hosted = Hosted.of(config)

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.exceptions import RayTrainError
 from ray.train.v2._internal.execution.controller import TrainController
@@ -87,15 +88,16 @@ def _is_loss(failure: Exception) -> bool:
 
 
 class _Trainer(TorchTrainer):
-    """Runs `_Controller` beside the trial, in its process, and hands the looks to ``send`` in the trial's own thread."""
+    """Runs `_Controller` in the trial's process, and hands the looks to ``send`` in the trial's own thread."""
 
     looks: Any
     send: Callable[[Mapping[str, Any]], None]
 
     def _create_default_callbacks(self) -> list[Any]:
-        # The cleaner removes a group that Train made; it is an actor of its own that outlives the trial.
-        callbacks = super()._create_default_callbacks()
-        return [callback for callback in callbacks if not isinstance(callback, PlacementGroupCleanerCallback)]
+        # Each starts an actor of its own: the first removes a group that Train made and outlives the trial, the second
+        # hands out Ray datasets, of which there are none.
+        left_out = (PlacementGroupCleanerCallback, DatasetsCallback)
+        return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, left_out)]
 
     def _initialize_and_run_controller(self, **options: Any) -> Any:
         options["scaling_policy"] = _FixedSize(self.scaling_config)
@@ -117,9 +119,11 @@ def _in_thread(run: Callable[[], None]) -> "Future[None]":
 
     def fulfil() -> None:
         try:
-            ended.set_result(run())
+            run()
         except BaseException as error:
             ended.set_exception(error)
+        else:
+            ended.set_result(None)
 
     threading.Thread(target=fulfil, name="ray-train", daemon=True).start()
     return ended

@@ -113,12 +113,12 @@ def test_every_fault_is_told_and_its_remedies_together_are_enough() -> None:
 def test_a_higher_concurrency_than_fits_is_noted_only() -> None:
     capacity = capacity_of(ResourcesConfig(concurrency=5), Cluster((TWO_CORES,)), "toy.yaml")
     assert capacity.trials == 2
-    assert capacity.notes == ("resources.concurrency: got 5, but 2 trials fit at once",)
+    assert capacity.notes == ("resources.concurrency: got 5, but the cluster holds 2 at once",)
 
 
 def test_idle_gpus_are_noted() -> None:
     (note,) = capacity_of(ResourcesConfig(), Cluster((EIGHT_GPUS,)), "toy.yaml").notes
-    assert note == "8 GPUs stand idle; --set resources.gpus_per_worker=1 uses them"
+    assert note == "8 GPUs idle; --set resources.gpus_per_worker=1 uses them"
 
 
 def test_a_node_s_memory_counts_its_object_store() -> None:
@@ -132,7 +132,7 @@ def test_a_fresh_cloud_cluster_holds_what_its_autoscaler_may_start() -> None:
     assert capacity.trials == 2, "8 nodes at most, of whichever kind"
     assert "8 of the nodes" in capacity.notes[0]
     assert "holds 8 such workers" in refusal(cluster, workers=9, cpus_per_worker=8, gpus_per_worker=1)[0]
-    assert "no node has more than 1 GPUs" in refusal(cluster, gpus_per_worker=2)[0]
+    assert "no node has more than 1 GPU;" in refusal(cluster, gpus_per_worker=2)[0]
 
 
 def test_nodes_that_the_autoscaler_has_started_are_counted_once() -> None:

@@ -53,9 +53,8 @@ def test_batches_are_halved_in_every_stage_and_steps_stay_as_large(tmp_path: Pat
     trial = TrainingConfig.model_validate(read_yaml(paths.config)).trial
     assert [(stage.batch_size, stage.accumulation) for stage in trial.schedule] == [(20, 6), (8, 6)]
     note = paths.smaller_batches.read_text()
-    assert note == (
-        "out of memory in epoch 1: since then trial.batch_size 40 -> 20 and 16 -> 8, trial.accumulation 3 -> 6 (no room)"
-    )
+    sizes = "trial.batch_size 40 -> 20 and 16 -> 8, trial.accumulation 3 -> 6"
+    assert note == f"out of memory in epoch 1: since then {sizes} (no room)"
 
 
 def test_it_is_done_once(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_was_ended_before_a_restart_stops_a_weak_newcomer(name: str, direct
     newcomer = [[sign * 0.1] * 10]
     assert decisions(build_scheduler(search), mode, newcomer) == [10]
     scheduler = build_scheduler(search)
-    strong = {epoch: sign * 0.5 for epoch in range(1, 11)}
+    strong = dict.fromkeys(range(1, 11), sign * 0.5)
     replay(scheduler, ended_study(direction, [strong] * 24), dict.fromkeys(range(24), 10))
     assert decisions(scheduler, mode, newcomer) < [10]
 

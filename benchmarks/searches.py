@@ -3,7 +3,7 @@
 Much of that is waiting, so these rows count seconds on the clock, and what else runs on the machine is in the figures.
 
 ``python -m benchmarks.searches FOLDER...`` trains what the trials' folders say in their `config.yaml`, one after the
-other in this process, into folders that it removes. Its last line is the seconds of each, as a JSON list.
+other in this process, into folders that it removes. Its last line is the `Taken` of each, as JSON lists.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, time
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 
@@ -26,6 +26,7 @@ from raysearch.config import TrainingConfig
 from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.train.hosted import Hosted, train_hosted
+from raysearch.train.result import read_metrics
 
 SPACE = HERE.parent / "spaces" / "cr.yaml"
 STUDY = "bench"
@@ -40,6 +41,14 @@ ALIKE = {  # what is left to be drawn does not change how long a trial takes
 }
 NICENESS = 15
 """Of Ray's workers; the bare trainings' too, so that on a busy machine neither side is served first."""
+
+
+class Taken(NamedTuple):
+    """Seconds of a training."""
+
+    whole: float
+    in_epochs: float
+    """From its first epoch's start to its last one's look, which is outside"""
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,10 @@ class Search:
     """Of the trials"""
 
     @property
-    def periods(self) -> list[float]:
-        """Seconds from each trial's start to the next one's."""
-        return [later - earlier for earlier, later in itertools.pairwise(self.starts)]
+    def turns(self) -> list[Taken]:
+        """From each trial's start to the next one's: of all but the last."""
+        wholes = [later - earlier for earlier, later in itertools.pairwise(self.starts)]
+        return [Taken(whole, in_epochs(folder)) for whole, folder in zip(wholes, self.folders, strict=False)]
 
 
 def run_search(out: Path, trials: int, concurrency: int, epochs: int, eval_every: int) -> Search:
@@ -89,21 +99,26 @@ def read_search(paths: StudyPaths, began: float, ended: float) -> Search:
     return Search(began, ended, starts, ends, [folder.root for _, folder in paths.trials()])
 
 
-def bare_seconds(folders: Sequence[Path], processes: int = 1) -> list[float]:
-    """Seconds of each of the trials' trainings without a search, in so many new processes at once."""
-    seconds = [0.0] * len(folders)
+def in_epochs(folder: Path) -> float:
+    """`Taken.in_epochs` of the training in a folder."""
+    return read_metrics(TrialPaths(folder))[-1]["seconds"]
+
+
+def train_bare(folders: Sequence[Path], processes: int = 1) -> list[Taken]:
+    """Train what the trials did without a search, in so many new processes at once; in the order of ``folders``."""
+    taken = [Taken(0.0, 0.0)] * len(folders)
     with ThreadPoolExecutor(processes) as pool:
         shares = pool.map(_in_new_process, [folders[first::processes] for first in range(processes)])
         for first, share in enumerate(shares):
-            seconds[first::processes] = share
-    return seconds
+            taken[first::processes] = share
+    return taken
 
 
-def _in_new_process(folders: Sequence[Path]) -> list[float]:
+def _in_new_process(folders: Sequence[Path]) -> list[Taken]:
     command = [sys.executable, "-m", "benchmarks.searches", *map(str, folders)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as Ray's workers have it
     done = subprocess.run(command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return [Taken(*seconds) for seconds in json.loads(done.stdout.splitlines()[-1])]
 
 
 class _Silent:
@@ -116,13 +131,13 @@ class _Silent:
         return False
 
 
-def bare_training(folder: Path) -> float:
-    """Seconds of the training of a trial's folder, in this process, as a trial's actor calls it."""
+def bare_training(folder: Path) -> Taken:
+    """Train what the trial of ``folder`` did, in this process, as a trial's actor calls it."""
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(folder).config))
     with tempfile.TemporaryDirectory() as place:
         began = perf_counter()
         train_hosted(training, Hosted(Path(place), 0, Path(place, "stop"), threads=1), _Silent())
-        return perf_counter() - began
+        return Taken(perf_counter() - began, in_epochs(Path(place)))
 
 
 def load_average() -> str:

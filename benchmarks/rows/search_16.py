@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import Measured, PeerMissing
-from benchmarks.searches import Search, bare_seconds, load_average, run_search
+from benchmarks.searches import Search, Taken, load_average, run_search, train_bare
 
 NAME = "search_16"
 BOUND = 1.15
@@ -31,17 +31,17 @@ def measured(trials: int, epochs: int) -> Measured:
     load = load_average()
     with tempfile.TemporaryDirectory() as out:
         search = run_search(Path(out), trials, CORES, epochs, eval_every=5)
-        bare = bare_seconds(search.folders, CORES)
-    wall, share = search.ended - search.began, sum(bare) / CORES
+        bare = train_bare(search.folders, CORES)
+    wall, share = search.ended - search.began, sum(training.whole for training in bare) / CORES
     parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts_of(search, bare).items())
     return Measured(wall / share, f"{wall:.0f} s", f"{share:.0f} s", f"{wall - share:.1f} s more: {parts}; {load}")
 
 
-def parts_of(search: Search, bare: Sequence[float]) -> dict[str, float]:
+def parts_of(search: Search, bare: Sequence[Taken]) -> dict[str, float]:
     """Where the seconds are that a search takes beyond its share of the trainings; they add up to them."""
     first, last = min(search.starts), max(search.ends)
     busy = [end - start for start, end in zip(search.starts, search.ends, strict=True)]
-    added = [trial - training for trial, training in zip(busy, bare, strict=True)]
+    added = [trial - training.whole for trial, training in zip(busy, bare, strict=True)]
     return {
         "before the first trial": first - search.began,
         "the first trials, with their actors' start": sum(added[:CORES]) / CORES,

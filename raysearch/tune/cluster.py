@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from raysearch.errors import UserError
-from raysearch.space import ResourcesConfig
 
 CONNECT_S = 5.0
 """Seconds that a cluster has to answer at its address."""
@@ -28,8 +27,8 @@ SETTINGS = {
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[dict[str, float]]:
-    """Ray's resources, from a cluster of its own on this machine or the one at ``address``; left as found.
+def ray_session(address: str | None) -> Iterator[None]:
+    """Ray, as a cluster of its own on this machine or the one at ``address``; left as found.
 
     Raises `UserError` where no cluster answers at ``address``.
     """
@@ -62,7 +61,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
             "wants RAY_AUTH_MODE=token and the token in ~/.ray/auth_token"
         ) from error
     try:
-        yield ray.cluster_resources()
+        yield
     finally:
         ray.shutdown()
 
@@ -76,20 +75,3 @@ def _require_listener(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from error
-
-
-def trials_at_once(resources: ResourcesConfig, cluster: dict[str, float]) -> int:
-    """How many trials the cluster holds, at most ``concurrency``. Refuses what can never be scheduled."""
-    have = {"CPU": cluster.get("CPU", 0), "GPU": cluster.get("GPU", 0)}
-    wants = {"CPU": resources.workers * resources.cpus_per_worker, "GPU": resources.workers * resources.gpus_per_worker}
-    faults = [
-        f"resources.{name.lower()}s_per_worker: got {wants[name]:g}, but the cluster has {have[name]:g} {name}s"
-        for name in wants
-        if wants[name] > have[name]
-    ]
-    if faults:
-        raise UserError(faults)
-    if have["GPU"] and not wants["GPU"]:
-        print(f"note: {have['GPU']:g} GPUs stand idle; --set resources.gpus_per_worker=1 uses them", flush=True)
-    fits = min(int(have[name] / wants[name]) for name in wants if wants[name] > 0)
-    return min(fits, resources.concurrency or fits)

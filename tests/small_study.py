@@ -28,7 +28,9 @@ from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predictions import read_predictions
-from raysearch.train import open_training_data, train, write_result
+from raysearch.train.loop import train
+from raysearch.train.result import write_result
+from raysearch.train.stage import open_training_data
 
 DATA = {"source": "digits", "train_per_class": 6, "held_out_per_class": 4, "seed": 3}
 TRIALS = (

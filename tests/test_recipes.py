@@ -9,7 +9,9 @@ import torch
 from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.paths import TrialPaths
 from raysearch.space import load_space
-from raysearch.train import open_training_data, train, write_result
+from raysearch.train.loop import train
+from raysearch.train.result import write_result
+from raysearch.train.stage import open_training_data
 
 SPACES = sorted((Path(__file__).parents[1] / "spaces").glob("*.yaml"))
 DATA = {"source": "digits", "train_per_class": 4, "held_out_per_class": 4}

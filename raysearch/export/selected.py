@@ -12,7 +12,7 @@ from raysearch.errors import PredictionsError, StudyError
 from raysearch.paths import StudyPaths
 from raysearch.predictions import check_aligned, read_predictions
 from raysearch.study_file import read_study_file
-from raysearch.train import open_training_data
+from raysearch.train.stage import open_training_data
 
 
 @dataclass(frozen=True)

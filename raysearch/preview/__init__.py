@@ -11,7 +11,7 @@ from raysearch.config import TrainingConfig
 from raysearch.preview.rows import Row, first_trial, rows_of
 from raysearch.preview.sheet import draw_sheet, pick
 from raysearch.space import load_space
-from raysearch.train import open_training_data, train_split
+from raysearch.train.stage import open_training_data, train_split
 
 __all__ = ["Row", "draw_sheet", "first_trial", "pick", "preview_sheet", "rows_of"]
 

@@ -15,10 +15,10 @@ from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
 from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
-from raysearch.train import check_fit, open_training_data, sizes_of, stubborn_at_start, train_split
 from raysearch.train.disk import free_bytes
-from raysearch.train.fit import Cost, passes_of, pixels_of
+from raysearch.train.fit import Cost, check_fit, passes_of, pixels_of, sizes_of
 from raysearch.train.probe import probe
+from raysearch.train.stage import open_training_data, stubborn_at_start, train_split
 from raysearch.tune.capacity import Cluster, capacity_of
 from raysearch.tune.plan import Plan, Trials
 

@@ -1,4 +1,4 @@
-"""The harness, with rows that are made up here."""
+"""The harness, with rows that are made up here, and what the rows of whole searches count."""
 
 import json
 import subprocess
@@ -7,14 +7,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import harness, measure
+from benchmarks import harness, measure, searches
 from benchmarks.measure import Measured, PeerMissing
-from benchmarks.rows import ROWS
+from benchmarks.rows import ROWS, search_16, trial_overhead
+from benchmarks.searches import Search, Taken
+from raysearch.paths import StudyPaths
 
 
 def missing() -> Measured:
@@ -164,3 +167,68 @@ def test_a_peer_script_runs_in_its_environment_with_its_arguments(
 
 def test_the_table_of_rows_names_their_modules() -> None:
     assert all(module == f"benchmarks.rows.{name}" for name, module in ROWS.items())
+
+
+def trained(root: Path, in_epochs: list[float]) -> list[Path]:
+    """Folders of trainings that took so many seconds in their epochs."""
+    for number, seconds in enumerate(in_epochs):
+        (root / str(number)).mkdir()
+        (root / str(number) / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "seconds": seconds}) + "\n")
+    return [root / str(number) for number in range(len(in_epochs))]
+
+
+def test_a_trials_overhead_leaves_out_the_first_and_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = trained(tmp_path, [1.0, 2.0, 2.5, 3.0])
+    search = Search(0.0, 99.0, [10.0, 30.0, 33.0, 38.0], [29.0, 32.0, 37.0, 77.0], folders)
+    monkeypatch.setattr(trial_overhead, "run_search", lambda *args, **kwargs: search)
+    monkeypatch.setattr(trial_overhead, "train_bare", lambda folders: [Taken(2.5, 2.0)] * 4)
+    measured = trial_overhead.measure()
+    assert measured.ratio == pytest.approx((0.5 + 2.5) / 2)
+    assert (measured.ours, measured.peer) == ("4.00 s", "2.50 s")
+    assert "no ratio: 0.50, 2.50; in the epochs 0.25, outside 1.25" in measured.note
+
+
+def test_where_a_search_spends_more_adds_up_to_what_it_spends_more() -> None:
+    search = Search(100.0, 150.0, [110.0, 111.0, 125.0], [124.0, 139.0, 145.0], [])
+    parts = search_16.parts_of(search, [Taken(10.0, 9.0), Taken(20.0, 19.0), Taken(18.0, 17.0)])
+    assert list(parts.values()) == [10.0, 6.0, 1.0, 4.0, 5.0]
+    assert sum(parts.values()) == 50.0 - 48.0 / 2
+
+
+def test_a_search_on_two_cores_is_open_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    outcome = harness.run_row("search_16", ROWS["search_16"])
+    assert (outcome.ok, outcome.bound) == (None, 1.15)
+    assert "2 cores" in outcome.reason
+
+
+def test_a_search_with_a_trial_that_failed_is_not_timed(tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path)
+    study = optuna.create_study(study_name=searches.STUDY, storage=f"sqlite:///{paths.database}")
+    study.tell(study.ask().number, 1.0)
+    study.tell(study.ask().number, state=optuna.trial.TrialState.FAIL)
+    with pytest.raises(RuntimeError, match="trial 1 of the search ended FAIL"):
+        searches.read_search(paths, 0.0, 1.0)
+
+
+def test_bare_trainings_are_shared_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[list[str]] = []
+
+    def in_new_process(folders: list[Path]) -> list[Taken]:
+        shares.append([folder.name for folder in folders])
+        return [Taken(float(folder.name), 0.0) for folder in folders]
+
+    monkeypatch.setattr(searches, "_in_new_process", in_new_process)
+    taken = searches.train_bare([Path(str(number)) for number in range(5)], processes=2)
+    assert [training.whole for training in taken] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert sorted(shares) == [["0", "2", "4"], ["1", "3"]]
+
+
+@pytest.mark.slow
+def test_a_search_and_its_trainings_alone_are_timed(tmp_path: Path) -> None:
+    search = searches.run_search(tmp_path, trials=3, concurrency=2, epochs=1, eval_every=1)
+    bare = searches.train_bare(search.folders, 2)
+    assert len(search.starts) == len(search.ends) == len(bare) == 3
+    assert search.began < min(search.starts) < max(search.ends) < search.ended
+    assert all(0 < training.in_epochs < training.whole for training in bare)
+    assert all(searches.in_epochs(folder) > 0 for folder in search.folders)

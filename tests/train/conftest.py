@@ -8,7 +8,7 @@ import torch
 from raysearch.config import DataConfig, TrainingConfig
 from raysearch.data import open_dataset
 from raysearch.paths import TrialPaths
-from raysearch.train import train
+from raysearch.train.loop import train
 
 DATA = {"source": "digits", "train_per_class": 4, "held_out_per_class": 4}
 TRIAL = {

@@ -4,8 +4,7 @@ import pytest
 
 from raysearch.io import write_json
 from raysearch.paths import TrialPaths
-from raysearch.train import read_result, write_result
-from raysearch.train.result import read_metrics, summarise
+from raysearch.train.result import read_metrics, read_result, summarise, write_result
 
 
 def line(epoch, student=None, teacher=None, **more):

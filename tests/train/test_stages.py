@@ -10,8 +10,9 @@ from raysearch.data import open_dataset
 from raysearch.errors import PredictionsError
 from raysearch.paths import VIEWS, TrialPaths
 from raysearch.predictions import read_predictions
-from raysearch.train import open_training_data, train, write_result
-from raysearch.train.loop import Diverged, Training
+from raysearch.train.loop import Diverged, Training, train
+from raysearch.train.result import write_result
+from raysearch.train.stage import open_training_data
 
 STAGES = [
     {"epochs": 2, "label_smoothing": 0.0, "method": {"views": 1, "beta": 0.0, "gamma": 0.0, "aux_weight": 0.0}},

@@ -5,8 +5,8 @@ from raysearch.config import TrainingConfig
 from raysearch.errors import SpaceError, StudyError
 from raysearch.io import read_yaml, write_yaml
 from raysearch.paths import TrialPaths
-from raysearch.train import read_result
 from raysearch.train.__main__ import command
+from raysearch.train.result import read_result
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from raysearch.io import read_json, read_yaml, sha256
 from raysearch.models import build_classifier, infer
 from raysearch.paths import VIEWS, TrialPaths, view_parts
 from raysearch.predictions import read_predictions
-from raysearch.train import train
 from raysearch.train.figures import accuracy, best_look, log_loss
-from raysearch.train.loop import Diverged
+from raysearch.train.loop import Diverged, train
 
 CENTER_VIEWS = [view for view in VIEWS if not view_parts(view).is_tencrop]
 

@@ -23,7 +23,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-PATIENCE_S = {"plain": 45.0, "ours": 240.0}
+PATIENCE_S = {"plain": 40.0, "ours": 240.0}
 """Without an event; ours also has to start a second trial in this time."""
 SLOWNESS_S = 12.0
 EPOCHS = 3

@@ -173,8 +173,8 @@ class Soak:
     def _look(self) -> None:
         stored = {trial.number: trial for trial in self._stored()}
         for number, (before, metrics) in self._ended.items():
-            if stored[number] != before:
-                self._fault(f"ended trial {number} changed: {before} -> {stored[number]}")
+            if stored.get(number) != before:
+                self._fault(f"ended trial {number} changed: {before} -> {stored.get(number)}")
             if self._metrics(number) != metrics:
                 self._fault(f"ended trial {number} was trained again")
         for number, kept in self._kept.items():

@@ -39,6 +39,8 @@ from raysearch.paths import StudyPaths
 
 ENDS_WITHIN_S = 90.0
 """A driver whose node is dead, and the processes of a dead driver, have so long to end."""
+MOST_FRUITLESS = 3
+"""Ends in a row of a driver that nobody killed."""
 PROGRESS_WITHIN_S = 240.0
 """A trial has so long to start and to do an epoch."""
 MARKS = {"trial": "ray::ImplicitFunc", "worker": "ray::RayTrainWorker", "node": "raylet/raylet"}
@@ -107,12 +109,18 @@ class Soak:
 
     def run(self, kills: int) -> None:
         """Kill so often, then let the search come to its end, and look at what it left."""
+        fruitless = 0
         while True:
-            driver = self._start()
+            before, driver = len(self.kills), self._start()
             while driver.poll() is None and len(self.kills) < kills and self._waits_for_progress(driver):
                 self._kill(self.search.targets[len(self.kills) % len(self.search.targets)], driver)
             code = driver.wait()
             self._look()
+            if code not in (0, 2, -signal.SIGKILL):
+                self._fault(f"the driver ended with {code}")
+            fruitless = fruitless + 1 if len(self.kills) == before and code else 0
+            if fruitless == MOST_FRUITLESS:
+                return self._fault(f"the driver ended {fruitless} times by itself, with {code}")
             if code == 0 and len(self.kills) >= kills:
                 break
             if code == 0:  # it came to its end too early

@@ -1,6 +1,7 @@
 """Runs one verb: user mistakes become lines on stderr and exit code 2, Ctrl-C exit code 130."""
 
 import functools
+import gc
 import sys
 from collections.abc import Callable
 
@@ -15,7 +16,10 @@ def run(command: Callable[..., None]) -> None:
     """Run ``command`` as a typer application of one command."""
     app = typer.Typer(add_completion=False, context_settings=HELP)
     app.command()(reporting_faults(command))
-    app()
+    try:
+        app()
+    finally:
+        gc.freeze()  # else the interpreter's last collection goes through all of torch's modules: two seconds
 
 
 def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 RESERVE = 32 * 2**20
 """Bytes that a training leaves free for what others write there, such as a study's database."""
+DRIVER_RESERVE = RESERVE // 4
+"""Bytes that a search's driver wants for itself: less than what trainings leave, so that they wait first."""
 ASK_EVERY_S = 2.0
 TRY_EVERY_S = 60.0
 """Seconds after which it is tried again, even where the disk shows no more room than before."""
@@ -62,12 +64,9 @@ def when_there_is_room(paths: TrialPaths, write: Callable[[], T]) -> T:
             _log.warning("%s: goes on, there is room on the disk", paths.root)
 
 
-def wait_for_room(folder: Path, needed: int = RESERVE // 4) -> None:
-    """Return when ``needed`` bytes are free where ``folder`` lies: enough for a study's database and a few small files.
-
-    Less than what trainings leave, so that they wait first.
-    """
-    while free_bytes(folder) < needed:
+def wait_for_room(folder: Path) -> None:
+    """Return when there is room for a study's database and a few small files where ``folder`` lies."""
+    while free_bytes(folder) < DRIVER_RESERVE:
         time.sleep(ASK_EVERY_S)
 
 

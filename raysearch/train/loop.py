@@ -70,6 +70,8 @@ def train(
             stack.enter_context(locked(paths.lock, LOCK_WAIT_S))
         except LockHeld as held:
             raise StudyError(f"{paths.root}: another training writes into this folder ({held})") from held
+        for part in paths.root.rglob(".*.part"):  # what a kill has left of a write
+            part.unlink()
         return training.run()
 
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import sys
 import threading
 import time
 
@@ -46,6 +47,8 @@ def reset_process(threads: int) -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()  # networks that were compiled for an earlier training count against its limit
     gc.collect()  # of an earlier training, networks in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

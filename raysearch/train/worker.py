@@ -1,5 +1,6 @@
 """One of the processes that Ray Train starts to train one model together: `torch.distributed` stands already."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +35,10 @@ class WorkerReporter:
 
 
 def train_loop_per_worker(config: dict[str, Any]) -> None:
-    """``config``: a `Hosted`'s plain values, and the ``looks`` actor of `WorkerReporter`."""
+    """``config``: a `Hosted`'s plain values, the ``looks`` actor of `WorkerReporter`, and whether it ``has_gpus``."""
     end_with_parent()
+    if not config["has_gpus"]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
     hosted = Hosted.of(config["hosted"])
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
     train_hosted(training, hosted, WorkerReporter(config["looks"], hosted))

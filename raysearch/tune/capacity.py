@@ -120,6 +120,11 @@ def _impossible_shares(resources: ResourcesConfig) -> Iterator[str]:
     gpus = resources.gpus_per_worker
     if gpus > 1 and not gpus.is_integer():
         yield f"resources.gpus_per_worker: got {gpus:g}, but above 1 only whole GPUs are given; set it to {int(gpus)}"
+    if 0 < gpus < 1 < resources.workers:
+        yield (
+            f"resources.gpus_per_worker: got {gpus:g}, but workers that train one network need a GPU each (NCCL); "
+            "set it to 1, or resources.workers to 1"
+        )
     if 0 < gpus < SMALLEST_GPU_SHARE:
         yield f"resources.gpus_per_worker: got {gpus:g}; the smallest share is {SMALLEST_GPU_SHARE:f}".rstrip("0")
 

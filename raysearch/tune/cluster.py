@@ -47,7 +47,7 @@ def ray_session(address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.CRITICAL,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             raise UserError(f"Ray does not start on this machine ({error})") from error
         if "version mismatch" in str(error).lower():
@@ -68,7 +68,12 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 def _require_listener(address: str) -> None:
     """Ray itself waits for minutes on an address where nobody listens."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if "://" in address:
+        raise UserError(
+            f"--address {address}: a search does not run through Ray Client; give HOST:PORT, or run the command on a "
+            "node of the cluster with --address auto"
+        )
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise UserError(f"--address {address}: HOST:PORT or auto must be given")
     try:

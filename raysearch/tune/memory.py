@@ -11,6 +11,8 @@ from raysearch.train.result import read_metrics
 
 SMALLEST = 2
 """Images of a batch that batch normalisation needs."""
+WORDS = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "Failed to CUDA calloc")
+"""Of torch's allocators, the CUDA runtime, cuBLAS and cuDNN, NCCL, where they raise no class of its own."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -18,7 +20,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"OutOfMemoryError", "MemoryError"}:  # torch's, Python's, Ray's
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
 
 
 def within_memory(paths: TrialPaths, train: Callable[[], None]) -> None:

@@ -12,6 +12,8 @@ from raysearch.errors import StudyError
 from raysearch.paths import StudyPaths
 
 EVERY_S = 2.0
+MISSES = 3
+"""Times in a row that the node is not found alive, until it counts as dead."""
 GRACE_S = 8.0
 """Seconds in which a search whose node is dead has to end by itself; Ray's own calls may never return then."""
 
@@ -25,14 +27,19 @@ class NodeWatch(tune.Callback):
             "--resume goes on"
         )
         self._node_id = ray.get_runtime_context().get_node_id()
-        self._is_dead = False
+        self._missed, self._is_dead = 0, False
+        self.has_ended = False
+        """To be set when the search is over: Ray may then end."""
 
     def look(self) -> float:
         """For a thread beside the search; returns the seconds until it is to be called again."""
-        self._is_dead = not self._is_alive()
-        if not self._is_dead:
+        self._missed = 0 if self._is_alive() else self._missed + 1
+        if self._missed < MISSES:
             return EVERY_S
+        self._is_dead = True
         time.sleep(GRACE_S)
+        if self.has_ended:
+            return EVERY_S
         if sys.stdout.isatty():
             print("\x1b[?25h", end="", flush=True)  # a live table hides the cursor
         print(f"error: {self.message}", file=sys.stderr, flush=True)

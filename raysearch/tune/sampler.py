@@ -19,9 +19,7 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
         seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
     ),
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False),
-    "cmaes": lambda seed: CmaEsSampler(
-        seed=seed, n_startup_trials=STARTUP_TRIALS, consider_pruned_trials=True, warn_independent_sampling=False
-    ),
+    "cmaes": lambda seed: CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False),
     "random": lambda seed: RandomSampler(seed=seed),
     "qmc": lambda seed: QMCSampler(
         seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False

@@ -5,7 +5,7 @@ would let weak trials pass.
 """
 
 from collections.abc import Mapping
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,31 @@ from raysearch.tune.trial import METRIC, PROGRESS
 BRACKETS = 3
 """Hyperband's: ASHA as it is, and with its first one and first two rungs left out."""
 
+TOLD = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a scheduler tells trials apart by: the study's number, which a trial keeps when its process dies."""
+
+    trial_id: int
+
 
 class Brackets(AsyncHyperBandScheduler):
     """ASHA, or with several brackets asynchronous Hyperband, in which a trial's number decides on its bracket."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        super().on_trial_add(tune_controller, trial)
-        self._trial_info[trial.trial_id] = self.bracket_of(trial.config["number"])
+        super().on_trial_add(tune_controller, _known(trial))
+        self._trial_info[trial.config["number"]] = self.bracket_of(trial.config["number"])
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return super().on_trial_result(tune_controller, _known(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        super().on_trial_complete(tune_controller, _known(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_remove(tune_controller, _known(trial))
 
     def bracket_of(self, number: int) -> Any:
         """Drawn with Ray's odds, which favour the brackets of many rungs, but the same at every start."""
@@ -35,19 +53,28 @@ class Brackets(AsyncHyperBandScheduler):
 
     def remember(self, trial: FrozenTrial, epochs: int, sign: int) -> None:
         for epoch, value in sorted(trial.intermediate_values.items()):
-            stub = SimpleNamespace(trial_id=f"study-{trial.number}")
-            self.bracket_of(trial.number).on_result(stub, 100 * epoch / epochs, sign * value)
+            self.bracket_of(trial.number).on_result(Known(trial.number), 100 * epoch / epochs, sign * value)
 
 
 class Median(MedianStoppingRule):
     """Stops a trial whose best is below the median of the others' running means."""
 
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return super().on_trial_result(tune_controller, _known(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        super().on_trial_complete(tune_controller, _known(trial), result)
+
     def remember(self, trial: FrozenTrial, epochs: int, sign: int) -> None:
         points = sorted(trial.intermediate_values.items())
         if points:
-            self._results[f"study-{trial.number}"] = [
+            self._results[Known(trial.number)] = [
                 {PROGRESS: 100 * epoch / epochs, METRIC: value} for epoch, value in points
             ]
+
+
+def _known(trial: Any) -> Known:
+    return Known(trial.config["number"])
 
 
 def build_scheduler(search: SearchConfig) -> TrialScheduler:
@@ -73,10 +100,13 @@ def _rungs(search: SearchConfig) -> int:
 
 
 def replay(scheduler: TrialScheduler, study: optuna.Study, epochs_of: Mapping[int, int]) -> None:
-    """Tell a new scheduler of the study's ended trials. ``epochs_of``: each one's own; one without is left out."""
+    """Tell a new scheduler of the study's trials so far, those that go on too.
+
+    ``epochs_of``: each one's own; one without is left out.
+    """
     if not isinstance(scheduler, Brackets | Median):
         return
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+    for trial in study.get_trials(deepcopy=False, states=TOLD):
         if epochs := epochs_of.get(trial.number):
             scheduler.remember(trial, epochs, sign)

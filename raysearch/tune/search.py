@@ -1,12 +1,14 @@
 """Puts a search together and runs it to its end, its budgets or Ctrl-C."""
 
+import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysearch.config import display_path
+from raysearch.config import TrainingConfig, display_path
 from raysearch.errors import StudyError, UserError
+from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
@@ -109,8 +111,10 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: epochs_of(trial) for number, trial in paths.trials()})
     node = NodeWatch(paths)
+    # Else Tune asks for a trial only when the last one's process has started: seconds for each.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrency)
     with tempfile.TemporaryDirectory(prefix="raysearch-") as scratch, watching(paths, listener, node.look):
-        tune.Tuner(
+        tuner = tune.Tuner(
             trainable(space.resources, space.search.objective),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
@@ -122,7 +126,12 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
                 reuse_actors=space.resources.workers == 1,
             ),
             run_config=tune.RunConfig(name=space.study, storage_path=scratch, verbose=0, callbacks=[errors, node]),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        finally:
+            node.has_ended = True
+    searcher.finish()
     if searcher.has_failed_too_often:
         raise StudyError(
             f"{paths.root}: {searcher.stored.failed} trials failed, more than search.max_failures "
@@ -132,6 +141,9 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
 
 
 def epochs_of(trial: TrialPaths) -> int:
-    """The epochs a trial was to do; 0 where it left no result."""
-    result = read_result(trial)
-    return result["epochs"] if result else 0
+    """The epochs a trial was to do; 0 where nothing says so."""
+    if result := read_result(trial):
+        return int(result["epochs"])
+    if not trial.config.is_file():
+        return 0
+    return TrainingConfig.model_validate(read_yaml(trial.config)).trial.total_epochs

@@ -61,6 +61,10 @@ class StudySearcher(Searcher):
     # What the last process left.
 
     def _recover(self) -> None:
+        for _, folder in self.paths.trials():
+            folder.paused.unlink(missing_ok=True)  # a kill leaves it
+            if folder.result.is_file():
+                _clear(folder)
         for trial in self.stored.trials(TrialState.RUNNING):
             folder = self.paths.trial(trial.number)
             lines = read_metrics(folder)
@@ -140,6 +144,7 @@ class StudySearcher(Searcher):
     def _asked(self) -> int:
         number = self.stored.study.ask().number
         if self.paths.trial(number).root.exists():
+            self.stored.end(number, "FAIL", None)
             raise StudyError(
                 f"{self.paths.trial(number).root}: stands in the way of a new trial; {self.paths.database} does "
                 "not know of it, so it is not the database of this folder's trials"
@@ -193,6 +198,20 @@ class StudySearcher(Searcher):
         stop = self.paths.stop
         return self._end(number, "PRUNED", stop.read_text() if stop.is_file() else BY_SCHEDULER)
 
+    def finish(self) -> None:
+        """After the last trial: those that wait to go on, and never will, end as they stand.
+
+        A search that was stopped by its time limit or a signal leaves them to the next start.
+        """
+        has_enough = self.space.ablation is None and self.stored.counted >= self.space.search.trials
+        if not (self.has_spent_its_epochs or has_enough):
+            return
+        reason = "the epochs of search.epochs are spent" if self.has_spent_its_epochs else "no more trials are wanted"
+        while self._resumable:
+            number = self._resumable.pop()
+            has_look = any("held_out" in line for line in read_metrics(self.paths.trial(number)))
+            self._end(number, "PRUNED" if has_look else "FAIL", reason)
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is the state."""
 
@@ -245,8 +264,7 @@ class StudySearcher(Searcher):
         if result["reason"]:
             self.stored.set(number, "reason", result["reason"])
         self.stored.end(number, result["state"], value)
-        folder.resume.unlink(missing_ok=True)  # not before: until it is told, a dead driver's trial goes on from it
-        shutil.rmtree(folder.ray, ignore_errors=True)
+        _clear(folder)  # not before: until it is told, a dead driver's trial goes on from it
         self.listener.ended(number, result)
         if search.checkpoints_gb is not None:
             for dropped in drop_weights(self.paths, 1e9 * search.checkpoints_gb):
@@ -280,6 +298,15 @@ class StudySearcher(Searcher):
         if number not in self._told_of and note.is_file():
             self._told_of.add(number)
             self.listener.noted(f"trial {number}: {note.read_text()}")
+
+
+def _clear(folder: TrialPaths) -> None:
+    """Remove what only a training that goes on needs, and what kills have left of writes."""
+    folder.resume.unlink(missing_ok=True)
+    folder.paused.unlink(missing_ok=True)
+    shutil.rmtree(folder.ray, ignore_errors=True)
+    for part in folder.root.rglob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _epochs_done(folder: TrialPaths) -> int:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from raysearch.io import write_text
@@ -20,7 +21,8 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float, listener:
     """
 
     def ask_to_stop(reason: str) -> None:
-        write_text(paths.stop, f"stopped by {reason}")
+        # In a thread: on a full disk the file has to wait for room, and a signal's handler must not.
+        threading.Thread(target=_write, args=[paths.stop, f"stopped by {reason}"], daemon=True).start()
         listener.noted(f"stopped by {reason}: running trials end after their batch")
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -42,3 +44,11 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float, listener:
         paths.stop.unlink(missing_ok=True)
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _write(stop: Path, text: str) -> None:
+    while True:
+        try:
+            return write_text(stop, text)
+        except OSError:
+            time.sleep(1.0)

@@ -65,7 +65,7 @@ class StoredStudy:
                 self.add_point(number, epoch, value)
 
     def end(self, number: int, state: str, value: float | None) -> None:
-        """Optuna lets only COMPLETE carry a value."""
+        """Optuna lets only COMPLETE be told with a value; it gives PRUNED the last point of the curve."""
         if state == "COMPLETE":
             self.study.tell(number, value)
         else:

@@ -25,6 +25,10 @@ from raysearch.tune.sampler import build_sampler
 PACKAGES = ("raysearch", "ray", "torch", "torchvision", "timm", "optuna", "pyarrow", "numpy")
 
 
+BUSY_S = 60.0
+"""Seconds to wait where somebody else, such as a dashboard, holds the database."""
+
+
 def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
     """Raises `StudyError`: a study or other files in the way; or none to resume, a damaged one, or another space's."""
     if resume:
@@ -109,8 +113,9 @@ def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.S
 
 
 def _open(database: Path, name: str, search: SearchConfig) -> optuna.Study:
+    url = URL.create("sqlite", database=str(database)).render_as_string()
     return optuna.create_study(
-        storage=URL.create("sqlite", database=str(database)).render_as_string(),
+        storage=optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_S}}),
         study_name=name,
         direction="maximize" if search.maximizes else "minimize",
         load_if_exists=True,

@@ -1,10 +1,12 @@
 """One training as one Ray Tune trial: inline in a reused actor, or spread over several by Ray Train."""
 
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 
 from raysearch.config import TrainingConfig
 from raysearch.io import read_yaml, write_text
@@ -44,6 +46,10 @@ def report_of(line: Mapping[str, Any], objective: SearchObjective, epochs: int) 
     }
 
 
+class WorkersLost(Exception):
+    """The trial's workers died, again and again; not an error of its training."""
+
+
 class InlineReporter:
     """Tells Tune of every look of a training in Tune's own actor; asks it to stop while the stop file stands."""
 
@@ -59,10 +65,14 @@ def trainable(resources: ResourcesConfig, objective: SearchObjective) -> Any:
 
     def run_trial(config: dict[str, Any]) -> None:
         end_with_parent()
+        if not resources.gpus_per_worker:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
         hosted = Hosted.of(config)
         paths = TrialPaths(hosted.folder)
         try:
             within_memory(paths, lambda: _train(hosted, resources, objective))
+        except (RayError, WorkersLost):
+            raise  # it died, and did not fail: without a word in error.txt the searcher goes on with it
         except Exception as error:
             reason = f"{type(error).__name__}: {'; '.join(str(error).splitlines())}"
             write_text(paths.error, "\n\n".join([reason, "".join(traceback.format_exception(error))]))

@@ -1,5 +1,6 @@
 """What is looked at beside the trials, in threads of the driver: the ensemble so far, and the disk."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,12 +8,15 @@ from contextlib import contextmanager
 
 from raysearch.errors import UserError
 from raysearch.paths import StudyPaths
+from raysearch.train.disk import DRIVER_RESERVE, free_bytes
 from raysearch.tune.gain import estimate
 from raysearch.tune.listener import Listener
 
 EVERY_S = 3.0
 SHARE_OF_TIME = 0.05
 """Share of the search's time that looks at the ensemble may take of one core."""
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -57,6 +61,9 @@ class EnsembleWatch:
             now = estimate(self.paths)
         except UserError:  # nothing to select from yet; what is wrong with files, raysearch.ensemble says
             return EVERY_S
+        except Exception as error:  # a file that went away meanwhile, say: there will be another look
+            _log.debug("no look at the ensemble: %s", error)
+            return EVERY_S
         if not self.ends.is_set():
             self.listener.estimated(now)
         return max(EVERY_S, (time.monotonic() - began) / SHARE_OF_TIME)
@@ -70,13 +77,13 @@ class DiskWatch:
         self._is_paused = False
 
     def look(self) -> float:
-        waiting = [number for number, folder in self.paths.trials() if folder.paused.is_file()]
-        is_paused = bool(waiting)
+        waiting = [str(number) for number, folder in self.paths.trials() if folder.paused.is_file()]
+        is_paused = bool(waiting) or free_bytes(self.paths.root) < DRIVER_RESERVE
         if is_paused and not self._is_paused:
-            names = ", ".join(map(str, waiting))
+            names = f" (trial {', '.join(waiting)})" if waiting else ""
             self.listener.noted(
-                f"{self.paths.root}: the disk is full; paused (trial {names}) until there is room: nothing is lost, "
-                "remove what is not needed"
+                f"{self.paths.root}: the disk is full; paused{names} until there is room: nothing is lost, remove what "
+                "is not needed"
             )
         elif self._is_paused and not is_paused:
             self.listener.noted(f"{self.paths.root}: there is room on the disk again; trials go on")

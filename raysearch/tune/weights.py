@@ -23,7 +23,7 @@ def drop_weights(paths: StudyPaths, budget_bytes: float) -> Iterator[str]:
     total = sum(_size(folder.checkpoints) for _, folder in paths.trials())
     if total <= budget_bytes:
         return
-    for number, role in reversed(by_value(paths)):
+    for number, role in reversed([*by_value(paths), *_of_failed(paths)]):
         weights = paths.trial(number).weights(role)
         if total <= budget_bytes or not weights.is_file():
             continue
@@ -49,6 +49,14 @@ def by_value(paths: StudyPaths) -> list[Weights]:
     ranks = [score(probs, library.labels).rank for probs in library.probs]
     others = sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True)
     return list(dict.fromkeys(_weights_of(library.candidates, [*picks, *others])))
+
+
+def _of_failed(paths: StudyPaths) -> Iterator[Weights]:
+    """The weights of trials that failed: no ensemble's member has them."""
+    for number, folder in paths.trials():
+        if folder.result.is_file() and read_json(folder.result)["state"] == "FAIL":
+            yield number, "student"
+            yield number, "teacher"
 
 
 def _weights_of(candidates: Sequence[Predictions], order: Sequence[int]) -> Iterator[Weights]:

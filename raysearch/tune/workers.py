@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
@@ -26,6 +26,7 @@ from ray.train.v2._internal.execution.failure_handling import DefaultFailurePoli
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysearch.paths import TrialPaths
 from raysearch.space import ResourcesConfig
@@ -33,6 +34,8 @@ from raysearch.train.distributed import LONGEST_WAIT, is_lost_peer
 from raysearch.train.hosted import Hosted
 from raysearch.train.worker import train_loop_per_worker
 from raysearch.tune.looks import Looks
+from raysearch.tune.memory import is_out_of_memory
+from raysearch.tune.trial import WorkersLost
 
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -48,13 +51,14 @@ def train_on_workers(hosted: Hosted, resources: ResourcesConfig, send: Callable[
     """Train on ``resources.workers`` processes, in the placement group of the trial that calls this.
 
     Every look is passed to ``send`` before training goes on after it. Raises what a worker's training raised, with its
-    traceback; workers that die are started again, `MAX_LOSSES` times.
+    traceback; workers that die are started again, `MAX_LOSSES` times, and then it is a `WorkersLost`.
     """
     os.environ.update(SETTINGS)
-    looks = ray.remote(num_cpus=0)(Looks).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    looks = ray.remote(num_cpus=0, scheduling_strategy=here)(Looks).remote()
     trainer = _Trainer(
         train_loop_per_worker,
-        train_loop_config={"hosted": hosted.plain, "looks": looks},
+        train_loop_config={"hosted": hosted.plain, "looks": looks, "has_gpus": resources.gpus_per_worker > 0},
         torch_config=TorchConfig(timeout_s=int(LONGEST_WAIT.total_seconds())),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
@@ -77,12 +81,13 @@ def train_on_workers(hosted: Hosted, resources: ResourcesConfig, send: Callable[
 def _cause(error: WorkerGroupError) -> Exception:
     """What went wrong first: not that others noticed."""
     failures = [failure for _, failure in sorted(error.worker_failures.items())]
-    return next((failure for failure in failures if not _is_loss(failure)), error)
+    found = next((failure for failure in failures if not _is_loss(failure)), None)
+    return found or WorkersLost(f"{len(failures)} workers died {MAX_LOSSES + 1} times; {failures[0]}")
 
 
 def _is_loss(failure: Exception) -> bool:
-    """Whether a worker died, or only noticed that another one did; not one that Ray ended for want of memory."""
-    if isinstance(failure, OutOfMemoryError):
+    """Whether a worker died, or only noticed that another one did; not for want of memory."""
+    if is_out_of_memory(failure):
         return False
     return isinstance(failure, (RayTrainError, RayError)) or is_lost_peer(failure)
 

@@ -28,7 +28,7 @@ def soak(tmp_path: Path) -> Soak:
     soak = Soak(SMALL, tmp_path, random.Random(0))
     soak.paths.root.mkdir()
     study = optuna.create_study(storage=f"sqlite:///{soak.paths.database}", study_name=SMALL.name, direction="maximize")
-    study.add_trial(create_trial(value=0.5, intermediate_values={epoch: 0.5 for epoch in range(1, 26)}))
+    study.add_trial(create_trial(value=0.5, intermediate_values=dict.fromkeys(range(1, 26), 0.5)))
     study.add_trial(create_trial(state=TrialState.RUNNING))
     write_lines(soak, 0, 25)
     write_lines(soak, 1, 3)

@@ -34,7 +34,7 @@ def test_a_training_leaves_every_file_of_its_folder_and_no_other(finished):
     _, paths, _ = finished
     views = [paths.predictions(view) for view in CENTER_VIEWS]
     roles = [path for role in ("student", "teacher") for path in (paths.weights(role), paths.features(role))]
-    expected = {paths.config, paths.info, paths.metrics, paths.resume, *views, *roles}
+    expected = {paths.config, paths.info, paths.metrics, paths.resume, paths.lock, *views, *roles}
     assert {path for path in paths.root.rglob("*") if path.is_file()} == expected
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from raysearch.space import SearchConfig
@@ -30,10 +31,10 @@ class FakeTrial:
 CONTROLLER: Any = SimpleNamespace(get_live_trials=lambda: [])
 
 
-def decisions(scheduler: Any, mode: str, curves: list[list[float]]) -> list[int]:
+def decisions(scheduler: Any, mode: str, curves: list[list[float]], first: int = 0) -> list[int]:
     """Looks that each trial has until it is stopped or through, all trials in step; a look every tenth."""
     assert scheduler.set_search_properties(METRIC, mode)
-    trials = [FakeTrial(number) for number in range(len(curves))]
+    trials = [FakeTrial(first + number) for number in range(len(curves))]
     for trial in trials:
         scheduler.on_trial_add(CONTROLLER, trial)
     lengths = [0] * len(curves)
@@ -90,9 +91,9 @@ def test_a_new_asha_remembers_how_far_earlier_trials_got() -> None:
     study = ended_study("maximize", [{2: 0.5, 4: 0.8}, {2: 0.3}])
     replay(scheduler, study, {0: 8, 1: 8})
     rungs = dict(scheduler._brackets[0]._rungs)
-    assert rungs[25] == {"study-0": 0.5, "study-1": 0.3}
-    assert rungs[50] == {"study-0": 0.8}
-    newcomer = SimpleNamespace(trial_id="new")
+    assert rungs[25] == {0: 0.5, 1: 0.3}
+    assert rungs[50] == {0: 0.8}
+    newcomer = SimpleNamespace(trial_id=99)
     assert scheduler._brackets[0].on_result(newcomer, 25, 0.35) == "STOP"
 
 
@@ -108,14 +109,31 @@ def test_what_was_ended_before_a_restart_stops_a_weak_newcomer(name: str, direct
     scheduler = build_scheduler(search)
     strong = dict.fromkeys(range(1, 11), sign * 0.5)
     replay(scheduler, ended_study(direction, [strong] * 24), dict.fromkeys(range(24), 10))
-    assert decisions(scheduler, mode, newcomer) < [10]
+    assert decisions(scheduler, mode, newcomer, first=24) < [10]
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_a_trial_that_goes_on_does_not_stand_in_a_rung_twice(name: str) -> None:
+    """Its late and good values would raise the bar of the early rungs."""
+    scheduler = build_scheduler(SearchConfig(scheduler=name, grace=0.25))
+    assert isinstance(scheduler, Brackets)
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values={2: 0.1, 6: 0.7}))
+    replay(scheduler, study, {0: 8})
+    assert scheduler.set_search_properties(METRIC, "max")
+    scheduler.on_trial_add(CONTROLLER, trial := FakeTrial(0))
+    scheduler.on_trial_result(CONTROLLER, trial, {PROGRESS: 90, METRIC: 0.9})
+    rungs = dict(scheduler.bracket_of(0)._rungs)
+    assert {milestone: recorded for milestone, recorded in rungs.items() if milestone < 90} == {
+        milestone: {0: 0.1 if milestone == 25 else 0.7} for milestone in rungs if milestone < 90
+    }
 
 
 def test_a_log_loss_counts_the_other_way_round() -> None:
     scheduler = build_scheduler(SearchConfig(objective="log_loss"))
     replay(scheduler, ended_study("minimize", [{2: 0.5}, {2: 0.3}]), {0: 8, 1: 8})
     (_, recorded) = scheduler._brackets[0]._rungs[-1]
-    assert recorded == {"study-0": -0.5, "study-1": -0.3}
+    assert recorded == {0: -0.5, 1: -0.3}
 
 
 def test_without_a_scheduler_nothing_is_replayed() -> None:

@@ -211,6 +211,9 @@ def test_ctrl_c_stops_trials_after_their_batch(folder: Path) -> None:
         (("--resume",), "no such folder"),
         (("--address", "127.0.0.1:1"), "nothing answers there"),
         (("--address", "somewhere"), "HOST:PORT or auto must be given"),
+        (("--address", "ray://127.0.0.1:1"), "does not run through Ray Client"),
+        (("--trials", "+2"), "only with --resume"),
+        (("--trials", "many"), "N or +N must be given"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(

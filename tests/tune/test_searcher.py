@@ -413,3 +413,42 @@ def test_the_same_seed_proposes_the_same_trials(tmp_path: Path) -> None:
         searcher.suggest("a")
         configs.append(read_yaml(searcher.paths.trial(0).config))
     assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("has_look", [True, False])
+def test_what_a_spent_budget_leaves_waiting_is_ended_as_it_stands(tmp_path: Path, has_look: bool) -> None:
+    space = make_space(trials=9, epochs=4)
+    first = make_searcher(tmp_path / "toy", space)
+    first.suggest("a")
+    first.suggest("b")
+    if has_look:
+        look(first, "b", 1, 2, 0.5)
+    look(first, "a", 0, 4, 0.5, is_last=True)  # and then the driver is killed
+    first.paths.stop.unlink()
+    second = make_searcher(tmp_path / "toy", space)
+    assert second.suggest("a") == Searcher.FINISHED
+    second.finish()
+    states = [trial.state for trial in stored(tmp_path / "toy", space)]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED if has_look else TrialState.FAIL]
+
+
+def test_what_the_time_limit_leaves_waiting_goes_on_next_time(tmp_path: Path) -> None:
+    space = make_space()
+    make_searcher(tmp_path / "toy", space).suggest("a")
+    second = make_searcher(tmp_path / "toy", space)
+    second.finish()
+    assert [trial.state for trial in stored(tmp_path / "toy", space)] == [TrialState.RUNNING]
+
+
+def test_what_kills_left_of_writes_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    space = make_space()
+    searcher = make_searcher(tmp_path / "toy", space)
+    searcher.suggest("a")
+    folder = searcher.paths.trial(0)
+    look(searcher, "a", 0, 4, 0.5, is_last=True)
+    folder.checkpoints.mkdir()
+    left = [folder.checkpoints / ".resume.pt.0a1b2c3d.part", folder.resume, folder.paused]
+    for path in left:
+        path.write_text("left")
+    make_searcher(tmp_path / "toy", space)
+    assert not any(path.exists() for path in left)

@@ -57,8 +57,8 @@ class Library:
         return self.candidates[0].fingerprint
 
 
-def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, also: int | None = None) -> Library:
-    """The stored ``views`` of all COMPLETE and PRUNED trials; a trial that goes on or failed is left out, but ``also``.
+def load_library(study: StudyPaths, views: Sequence[str] = VIEWS) -> Library:
+    """The stored ``views`` of all COMPLETE and PRUNED trials; a trial that goes on or failed is left out.
 
     Raises `StudyError` for a folder that is no study or has no candidate, and `PredictionsError` naming every
     file that is malformed, of another split than held_out, of other data, or of other samples.
@@ -74,7 +74,7 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, also: int | No
             faults += error.faults
             continue
         states[state] += 1
-        if state in FINISHED or number == also:
+        if state in FINISHED:
             found, wrong = _stored_views(number, trial, views, fingerprint)
             candidates |= found
             faults += wrong

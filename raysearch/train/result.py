@@ -73,27 +73,11 @@ def write_result(
     reason: str | None = None,
 ) -> dict[str, Any]:
     """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
-    result = result_of(paths, number, state, objective, epochs, backbone, params, reason)
-    write_json(paths.result, result)
-    return result
-
-
-def result_of(
-    paths: TrialPaths,
-    number: int,
-    state: State,
-    objective: Objective,
-    epochs: int,
-    backbone: str,
-    params: Mapping[str, Any],
-    reason: str | None = None,
-) -> dict[str, Any]:
-    """What `write_result` writes."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
     tencrop, keeps_latest = info.pop("tencrop", {}), info.pop("keeps_latest", False)
     if paths.smaller_batches.is_file():
         info["notes"] = [*info["notes"], paths.smaller_batches.read_text()]
-    return {
+    result = {
         "trial_number": number,
         "state": state,
         "reason": reason,
@@ -103,6 +87,8 @@ def result_of(
         **info,
         **summarise(paths, objective, tencrop, keeps_latest),
     }
+    write_json(paths.result, result)
+    return result
 
 
 def read_result(paths: TrialPaths) -> dict[str, Any] | None:

@@ -17,10 +17,10 @@ ROUNDS = 20
 def gain_of(paths: StudyPaths, number: int) -> float:
     """Log loss of the greedy ensemble of the finished trials less that of the ensemble with trial ``number``, in nats.
 
-    Without any other trial, a guess among the classes stands for the ensemble. The trial's predictions must be stored;
-    it need not be finished. Raises `UserError` where predictions do not belong together.
+    Without any other trial, a guess among the classes stands for the ensemble. The trial must have ended. Raises
+    `UserError` where predictions do not belong together.
     """
-    library = load_library(paths, also=number)
+    library = load_library(paths)
     others = [candidate for candidate in library.candidates if candidate.trial_number != number]
     guess = np.log(len(library.classes))
     without = ensemble_score(others, library.labels).log_loss if others else guess

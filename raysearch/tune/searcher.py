@@ -21,7 +21,7 @@ from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Ablation, Space
 from raysearch.train.disk import wait_for_room
 from raysearch.train.hosted import Hosted
-from raysearch.train.result import State, read_metrics, read_result, result_of
+from raysearch.train.result import State, read_metrics, read_result, write_result
 from raysearch.tune.gain import gain_of
 from raysearch.tune.listener import Listener
 from raysearch.tune.memory import halve_batches, is_out_of_memory
@@ -244,7 +244,7 @@ class StudySearcher(Searcher):
         folder, search = self.paths.trial(number), self.space.search
         self._fill_curve(number)
         config = TrainingConfig.model_validate(read_yaml(folder.config)) if folder.config.is_file() else None
-        result = result_of(
+        result = write_result(
             folder,
             number,
             state,
@@ -257,7 +257,7 @@ class StudySearcher(Searcher):
         value = result["value"]
         if search.objective == "ensemble_gain" and state != "FAIL":
             value, result = self._valued(result)
-        write_json(folder.result, result)
+            write_json(folder.result, result)
         if result["value"] is not None:
             self.stored.set(number, "smoothed_best", result["value"])
             self.stored.set(number, "role", result["role"])

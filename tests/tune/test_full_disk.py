@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from optuna.trial import TrialState
 
 pytestmark = pytest.mark.slow
 
-SIZE = 60 * 2**20
 SPACE = """
 study: toy
 data: {source: digits, train_per_class: 4, held_out_per_class: 4}
@@ -30,17 +28,6 @@ trial:
   augment: {policy: none, crop_padding: 2}
   optimizer: {name: sgd, lr: {loguniform: [0.01, 0.1]}}
 """
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("a file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_it_pauses_with_a_message_and_goes_on(small_disk: Path, tmp_path: Path) -> None:

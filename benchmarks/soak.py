@@ -131,8 +131,8 @@ class Soak:
         command = [sys.executable, "-m", "raysearch.tune", str(self.space), "--out", str(self.folder)]
         if self.paths.study.is_file():
             command += ["--resume", "--trials", str(self.trials)]
-        log = (self.folder / f"{self.search.name}.log").open("a")
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
+        with (self.folder / f"{self.search.name}.log").open("a") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
 
     def _waits_for_progress(self, driver: "subprocess.Popen[str]") -> bool:
         """Until a live trial has a line more than now, and some moments; False where the driver ended before."""

@@ -3,15 +3,13 @@
 Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, gamma, delta, tau, eta.
 """
 
-from collections.abc import Mapping
 from functools import reduce
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
-from raysearch.errors import SpaceError, did_you_mean
+from raysearch.errors import did_you_mean
+from raysearch.section import Section, faults_of
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -23,12 +21,6 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A part of a config: unknown keys and wrong types are refused, values cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class DataConfig(Section):
@@ -327,9 +319,6 @@ class TrainingConfig(Section):
     trial: TrialConfig = TrialConfig()
 
 
-SectionT = TypeVar("SectionT", bound=Section)
-
-
 def _overlaid(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
     """``values`` with ``others`` laid over them, nested mappings key by key."""
     merged = dict(values)
@@ -337,64 +326,3 @@ def _overlaid(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged
-
-
-def validate(section: type[SectionT], values: Any, where: str, prefix: str = "") -> SectionT:
-    """``values`` as a ``section``; all mistakes at once as a `SpaceError`.
-
-    ``where`` is the file's name and ``prefix`` the dotted path of ``values`` in it, for the messages.
-    """
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        raise SpaceError(faults_of(section, error, where, prefix)) from error
-
-
-def faults_of(section: type[Section], error: ValidationError, where: str, prefix: str = "") -> list[str]:
-    """A line a mistake: file, dotted path, what had to hold, the value got, the nearest known name."""
-    faults = []
-    for item in error.errors():
-        path = ".".join([*([prefix] if prefix else []), *(str(part) for part in item["loc"])])
-        faults.append(f"{where}: {path or 'top level'}: {message_of(section, item)}")
-    return faults
-
-
-def message_of(section: type[BaseModel], item: ErrorDetails) -> str:
-    """What had to hold, the value got and the nearest known name, for one of a validation's errors."""
-    if item["type"] in ("extra_forbidden", "invalid_key"):
-        return f"unknown key{did_you_mean(item['loc'][-1], _known_names(section, item['loc'][:-1]))}"
-    if item["type"] == "literal_error":
-        expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"got {item['input']!r}{did_you_mean(item['input'], expected)}"
-    if item["type"] in ("model_type", "dict_type"):
-        return f"a mapping must stand here, got {item['input']!r}"
-    if item["type"] == "missing":
-        return "must be given"
-    message = item["msg"].removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
-    is_of_several_values = item["type"] == "value_error" and isinstance(item["input"], Mapping)
-    return message if is_of_several_values else f"{message}, got {item['input']!r}"
-
-
-def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The fields of the section that stands at ``path`` below ``section``: itself, in a list or in a mapping."""
-    keys = iter(path)
-    for name in keys:
-        field = section.model_fields.get(str(name))
-        kinds = [field.annotation, *get_args(field.annotation)] if field else []
-        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if inner is None:
-            return []
-        if inner is not kinds[0]:
-            next(keys, None)  # the item's index or key
-        section = inner
-    return list(section.model_fields)
-
-
-def display_path(path: Path | str) -> str:
-    """A path as messages show it: relative to the working folder where it lies below it."""
-    path = Path(path)
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

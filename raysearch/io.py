@@ -152,3 +152,12 @@ def read_yaml(path: Path) -> Any:
 def write_yaml(path: Path, value: Any) -> None:
     """Write plain values as block-style YAML, aside then renamed, keys in the order given."""
     write_text(path, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def display_path(path: Path | str) -> str:
+    """A path as messages show it: relative to the working folder where it lies below it."""
+    path = Path(path)
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from raysearch.config import DataConfig, Section, display_path
+from raysearch.config import DataConfig
 from raysearch.errors import StudyError
-from raysearch.io import read_yaml, write_yaml
+from raysearch.io import display_path, read_yaml, write_yaml
 from raysearch.paths import StudyPaths
+from raysearch.section import Section
 
 
 class StudyData(Section, extra="ignore"):

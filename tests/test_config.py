@@ -3,9 +3,10 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from raysearch.config import DataConfig, MethodConfig, TrainingConfig, TrialConfig, display_path, validate
+from raysearch.config import DataConfig, MethodConfig, TrainingConfig, TrialConfig
 from raysearch.errors import SpaceError, UserError, did_you_mean
-from raysearch.io import read_yaml, write_yaml
+from raysearch.io import display_path, read_yaml, write_yaml
+from raysearch.section import validate
 
 
 def faults(values, section=TrainingConfig, prefix=""):

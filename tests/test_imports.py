@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"errors"},
-    {"io", "paths"},
+    {"io", "paths", "section"},
     {"config", "predictions"},
     {"study_file"},
     {"space", "data", "augment", "models", "losses", "ensemble"},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raysearch.config import DataConfig, display_path
+from raysearch.config import DataConfig
 from raysearch.data.cache import read_split
 from raysearch.data.forms import Form, Squares
 from raysearch.data.merging import MERGED, merge_splits
@@ -18,6 +18,7 @@ from raysearch.data.records import Source, split_name
 from raysearch.data.sources import list_source
 from raysearch.data.whole import Whole, WholeImages
 from raysearch.errors import DataError
+from raysearch.io import display_path
 
 log = logging.getLogger(__name__)
 

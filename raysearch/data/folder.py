@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from raysearch.config import DataConfig, display_path
+from raysearch.config import DataConfig
 from raysearch.data.files import SUFFIXES, is_folder, is_image, visible, walk_images
 from raysearch.data.records import STORED_NAMES, Record, Source, SplitSource
 from raysearch.data.splitting import divide, settings_out_of_place, sizes_of
+from raysearch.io import display_path
 
 
 @dataclass(frozen=True)

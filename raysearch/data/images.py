@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from raysearch.config import display_path
 from raysearch.data.files import SUFFIXES, nearest_sibling, walk_images
 from raysearch.errors import DataError
+from raysearch.io import display_path
 
 _ORIENTATION_TAG = 0x0112
 

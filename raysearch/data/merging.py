@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from raysearch.config import DataConfig, display_path
+from raysearch.config import DataConfig
 from raysearch.data.records import Record, Source, SplitSource
 from raysearch.data.splitting import in_draw_order
+from raysearch.io import display_path
 
 MERGED = ("train", "held_out")
 """The splits that become one."""

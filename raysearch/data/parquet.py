@@ -12,9 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysearch.config import DataConfig, display_path
+from raysearch.config import DataConfig
 from raysearch.data.records import STORED_NAMES, Record, Source, SplitSource
 from raysearch.data.splitting import settings_out_of_place
+from raysearch.io import display_path
 
 
 def parquet_file(root: Path, split: str) -> Path:

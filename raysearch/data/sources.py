@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from raysearch.config import DataConfig, display_path
+from raysearch.config import DataConfig
 from raysearch.data.digits import list_digits
 from raysearch.data.files import is_folder, nearest_sibling, visible
 from raysearch.data.folder import leaves_images_for_test, list_class_folders, list_split_folders
 from raysearch.data.parquet import list_parquet, parquet_file
 from raysearch.data.records import SPLITS, STORED_NAMES, Source
 from raysearch.errors import DataError
+from raysearch.io import display_path
 
 FOLDERS: dict[str, Callable[[Path, DataConfig, Sequence[str]], Source]] = {
     "parquet": list_parquet,

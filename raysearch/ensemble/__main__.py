@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from raysearch.cli import run
-from raysearch.config import display_path
 from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, read_recipe, write_ensemble
-from raysearch.io import read_json
+from raysearch.io import display_path, read_json
 from raysearch.paths import StudyPaths, view_parts
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.config import display_path
 from raysearch.errors import PredictionsError, StudyError, UserError
-from raysearch.io import read_json
+from raysearch.io import display_path, read_json
 from raysearch.paths import VIEWS, StudyPaths, TrialPaths
 from raysearch.predictions import Predictions, check_aligned, read_predictions
 from raysearch.study_file import read_study_file

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raysearch.config import Count, Section, display_path, validate
-from raysearch.io import read_yaml
+from raysearch.config import Count
+from raysearch.io import display_path, read_yaml
 from raysearch.paths import VIEWS, View
+from raysearch.section import Section, validate
 
 
 class Recipe(Section):

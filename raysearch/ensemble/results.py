@@ -7,13 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from raysearch.config import display_path
 from raysearch.ensemble.estimate import Gain
 from raysearch.ensemble.library import Library
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.selection import Score, weighted_mean
 from raysearch.errors import PredictionsError, StudyError
-from raysearch.io import read_json, write_json
+from raysearch.io import display_path, read_json, write_json
 
 WEIGHTS_TOLERANCE = 1e-9
 

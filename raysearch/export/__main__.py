@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from raysearch.cli import run
-from raysearch.config import display_path
 from raysearch.export import export_set
+from raysearch.io import display_path
 from raysearch.paths import StudyPaths
 
 

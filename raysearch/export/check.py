@@ -11,13 +11,15 @@ import numpy as np
 import timm
 import torch
 
-from raysearch.config import TrainingConfig, display_path, validate
+from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
 from raysearch.errors import SetError
 from raysearch.export.selected import SelectedEnsemble
+from raysearch.io import display_path
 from raysearch.models import normalise
 from raysearch.paths import StudyPaths
 from raysearch.predict import CheckpointSet, load_set
+from raysearch.section import validate
 from raysearch.train.figures import accuracy
 
 TOLERANCE = 1e-4

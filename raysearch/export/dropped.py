@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.config import TrainingConfig, display_path, validate
+from raysearch.config import TrainingConfig
 from raysearch.ensemble import Member
 from raysearch.export.selected import SelectedEnsemble
-from raysearch.io import read_json, read_yaml
+from raysearch.io import display_path, read_json, read_yaml
 from raysearch.paths import TrialPaths, view_parts
+from raysearch.section import validate
 from raysearch.study_file import read_study_file
 from raysearch.train.result import read_metrics, read_result
 

@@ -9,15 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig, display_path, validate
+from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig
 from raysearch.ensemble import Member
 from raysearch.errors import SetError
 from raysearch.export.dropped import fault_of_dropped, is_dropped
 from raysearch.export.selected import SelectedEnsemble
-from raysearch.io import read_yaml, sha256, write_json
+from raysearch.io import display_path, read_yaml, sha256, write_json
 from raysearch.models import build_classifier
 from raysearch.models.build import backbone_args
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, view_parts
+from raysearch.section import validate
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysearch.config import DataConfig, TrainingConfig, display_path
+from raysearch.config import DataConfig, TrainingConfig
 from raysearch.data import Dataset
 from raysearch.ensemble import Ensemble, Library, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, StudyError
+from raysearch.io import display_path
 from raysearch.paths import StudyPaths
 from raysearch.predictions import check_aligned, read_predictions
 from raysearch.study_file import read_study_file

@@ -11,13 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import raysearch
-from raysearch.config import display_path
 from raysearch.ensemble import Member
 from raysearch.errors import SetError
 from raysearch.export.check import Check, check_in_fresh_process
 from raysearch.export.members import Weights, read_weights, write_member
 from raysearch.export.selected import SelectedEnsemble, read_selected
-from raysearch.io import sha256, write_json
+from raysearch.io import display_path, sha256, write_json
 from raysearch.models import tencrop_side
 from raysearch.paths import SetPaths, StudyPaths, view_parts
 from raysearch.predict import Manifest, MemberEntry

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from raysearch.cli import run
-from raysearch.config import display_path
+from raysearch.io import display_path
 from raysearch.predict import load_set, open_images, predict_all
 from raysearch.predict.table import check_out, first_rows, prediction_table, write_table
 

@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from raysearch.config import display_path
 from raysearch.errors import SetError, UserError
+from raysearch.io import display_path
 from raysearch.models import Classifier, Inference, build_classifier, infer, infer_tencrop
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_WEIGHTS, SetPaths
 from raysearch.predict.manifest import Manifest, MemberEntry, check_files, read_manifest

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from raysearch.config import DataConfig, Probability, Section, display_path
+from raysearch.config import DataConfig, Probability
 from raysearch.errors import SetError
-from raysearch.io import sha256
+from raysearch.io import display_path, sha256
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEWS, SetPaths, StudyPaths, view_parts
+from raysearch.section import Section
 
 FORMAT_VERSION: Final = 1
 """Counts up when a set of this format can no longer be read as one of the format before."""

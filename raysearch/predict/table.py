@@ -9,9 +9,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from rich.table import Table
 
-from raysearch.config import display_path
 from raysearch.errors import UserError
-from raysearch.io import replacing
+from raysearch.io import display_path, replacing
 
 WRITERS = {".csv": pyarrow.csv.write_csv, ".parquet": pyarrow.parquet.write_table}
 """By the file's ending."""

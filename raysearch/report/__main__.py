@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raysearch.cli import run
-from raysearch.config import display_path
+from raysearch.io import display_path
 
 
 def command(

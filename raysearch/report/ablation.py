@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from raysearch.config import TrainingConfig, TrialConfig, display_path, validate
-from raysearch.io import read_yaml
+from raysearch.config import TrainingConfig, TrialConfig
+from raysearch.io import display_path, read_yaml
 from raysearch.paths import StudyPaths
 from raysearch.report.stored import Score
 from raysearch.report.study import Study, Trial
+from raysearch.section import validate
 from raysearch.space import Ablation, Row, Table, space_from
 
 BySeed: TypeAlias = Mapping[int, float]

@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from raysearch.config import display_path
-from raysearch.io import write_text
+from raysearch.io import display_path, write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
 from raysearch.report.ablation import progress_of, tables_of

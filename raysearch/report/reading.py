@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raysearch.config import display_path, validate
 from raysearch.errors import StudyError, UserError
-from raysearch.io import read_json, read_yaml
+from raysearch.io import display_path, read_json, read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.report.stored import ConfigFile, EnsembleFile, EpochLine, InfoFile, ResultFile, StudyFile
 from raysearch.report.study import Study, Trial
+from raysearch.section import validate
 
 
 def read_study(root: Path) -> Study:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from raysearch.config import Section
+from raysearch.section import Section
 from raysearch.space.schema import SearchObjective
 
 

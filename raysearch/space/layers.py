@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from raysearch.config import TrialConfig, display_path
+from raysearch.config import TrialConfig
 from raysearch.errors import UserError, did_you_mean
-from raysearch.io import parse_yaml, read_yaml
+from raysearch.io import display_path, parse_yaml, read_yaml
 from raysearch.space.schema import KeyPath, SpaceFile, dotted, flatten, leaf_paths, unflatten
 
 SET = "--set"

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from raysearch.config import DataConfig, Section, TrainingConfig, TrialConfig, display_path, message_of
+from raysearch.config import DataConfig, TrainingConfig, TrialConfig
 from raysearch.errors import SpaceError
+from raysearch.io import display_path
+from raysearch.section import Section, message_of
 from raysearch.space.ablation import Ablation, Training, build_ablation
 from raysearch.space.check import faults_of_leaves
 from raysearch.space.distributions import parse_leaves

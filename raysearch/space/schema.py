@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from raysearch.config import Count, DataConfig, NonNegative, Objective, Positive, Section, TrialConfig
+from raysearch.config import Count, DataConfig, NonNegative, Objective, Positive, TrialConfig
+from raysearch.section import Section
 
 KeyPath = tuple[str, ...]
 """The keys that lead to a value, outermost first."""

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from raysearch.config import TrialConfig, message_of
+from raysearch.config import TrialConfig
 from raysearch.errors import SpaceError, did_you_mean
+from raysearch.section import message_of
 from raysearch.space.distributions import Choice, Distribution, Leaf, Leaves, Range, Trial
 from raysearch.space.schema import KeyPath, dotted, flatten, leaf_paths, unflatten
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from raysearch.cli import run
-from raysearch.config import TrainingConfig, validate
+from raysearch.config import TrainingConfig
 from raysearch.errors import StudyError
 from raysearch.io import read_yaml
 from raysearch.paths import TrialPaths
+from raysearch.section import validate
 from raysearch.space import load_training
 from raysearch.train.result import State, read_metrics, write_result
 

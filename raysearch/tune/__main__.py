@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raysearch.cli import run
-from raysearch.config import display_path
+from raysearch.io import display_path
 from raysearch.space import load_space
 from raysearch.tune.summary import print_ablation_summary, print_summary
 

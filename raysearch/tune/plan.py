@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysearch.config import TrialConfig, display_path
+from raysearch.config import TrialConfig
+from raysearch.io import display_path
 from raysearch.space import ResourcesConfig, SearchConfig
 from raysearch.train.disk import RESERVE
 from raysearch.train.fit import ROLES, WORKER_BYTES, Cost, largest_stage

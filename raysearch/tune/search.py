@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysearch.config import TrainingConfig, display_path
+from raysearch.config import TrainingConfig
 from raysearch.errors import StudyError, UserError
-from raysearch.io import read_yaml
+from raysearch.io import display_path, read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result

@@ -13,9 +13,9 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
 from raysearch import io
-from raysearch.config import display_path
 from raysearch.data import Dataset
 from raysearch.errors import StudyError
+from raysearch.io import display_path
 from raysearch.paths import StudyPaths
 from raysearch.space import SearchConfig, Space, faults_of_growth, space_from
 from raysearch.study_file import StudyData, StudyFile, StudySpace, read_study_file, write_study_file

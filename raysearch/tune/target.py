@@ -2,8 +2,8 @@
 
 import re
 
-from raysearch.config import display_path
 from raysearch.errors import UserError
+from raysearch.io import display_path
 from raysearch.paths import StudyPaths
 from raysearch.space import space_from
 from raysearch.study_file import read_study_file

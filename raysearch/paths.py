@@ -1,6 +1,7 @@
 """The only place that knows a file name: what lies where in a study, a trial and a checkpoint set."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ View = Literal[
 ]
 """Weights and inference of one training that can be an ensemble's member."""
 VIEWS: tuple[View, ...] = get_args(View)
+"""In the order in which they stand in a library."""
 
 
 class ViewParts(NamedTuple):
@@ -31,15 +33,30 @@ class ViewParts(NamedTuple):
     """Whether the auxiliary head has a share in the probabilities."""
     is_tencrop: bool = False
     """Whether they are the mean over ten crops of a larger square, and not of the whole square."""
+    side: int | None = None
+    """Side of the square image, in pixels, where it is another than the training's `inference_size`."""
+
+    @property
+    def kind(self) -> str:
+        """The one of `VIEWS` that it is at another side, or itself."""
+        return str(self._replace(side=None))
 
     def __str__(self) -> str:
-        return f"{self.role}-{'fused' if self.is_fused else 'final'}{'-tencrop' if self.is_tencrop else ''}"
+        crops = "-tencrop" if self.is_tencrop else f"-{self.side}px" if self.side else ""
+        return f"{self.role}-{'fused' if self.is_fused else 'final'}{crops}"
+
+
+VIEW_PATTERN = "(student|teacher)-(final|fused)(-tencrop|-[1-9][0-9]*px)?"
+"""Names of all views: of those in `VIEWS`, and of those of other sides (`student-final-40px`)."""
 
 
 def view_parts(view: str) -> ViewParts:
-    """The parts of one of `VIEWS`."""
+    """The parts of a view's name, which must be one (`VIEW_PATTERN`)."""
+    assert re.fullmatch(VIEW_PATTERN, view), f"{view!r}: not a view's name"
     role, head, *crops = view.split("-")
-    return ViewParts(role, head == "fused", crops == ["tencrop"])
+    is_tencrop = crops == ["tencrop"]
+    side = int(crops[0].removesuffix("px")) if crops and not is_tencrop else None
+    return ViewParts(role, head == "fused", is_tencrop, side)
 
 
 @dataclass(frozen=True)
@@ -108,8 +125,25 @@ class TrialPaths:
         return self.checkpoints / f"{role}.safetensors"
 
     def predictions(self, view: str) -> Path:
-        """Held-out predictions of one of `VIEWS`."""
+        """Held-out predictions of a view."""
         return self.root / "predictions" / f"{view}.arrow"
+
+    def stored_views(self) -> list[str]:
+        """The views whose held-out predictions are there: in the order of `VIEWS`, then by side."""
+        names = [path.stem for path in self.predictions("*").parent.glob("*.arrow")]
+        parts = [view_parts(name) for name in names if re.fullmatch(VIEW_PATTERN, name)]
+        return [str(view) for view in sorted(parts, key=lambda view: (VIEWS.index(view.kind), view.side or 0))]
+
+    def fold(self, number: int) -> "TrialPaths":
+        """The folder of the training that one fold's images are held out from, of a study with `data.folds`."""
+        return TrialPaths(self.root / "folds" / str(number))
+
+    @property
+    def trainings(self) -> "list[TrialPaths]":
+        """The folders of the trial's trainings: its folds', in their order, or itself."""
+        folder = self.root / "folds"
+        numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+        return [self.fold(number) for number in numbers] or [self]
 
     def features(self, role: str) -> Path:
         """Penultimate features of the held-out split, from the same weights as the predictions."""

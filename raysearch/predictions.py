@@ -4,6 +4,7 @@ One row a sample: ``sample_id`` string, ``label`` int32, ``probs`` fixed_size_li
 The schema's metadata says of which split, data, classes, trial, view and weights they are.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Predictions:
     trial_number: int
     view: str
     weights_sha256: str
+    """Of the weights that made them; of several trainings' weights (folds), `joint_sha256` of all"""
 
     def __post_init__(self) -> None:
         n, c = len(self.sample_ids), len(self.classes)
@@ -43,6 +45,11 @@ class Predictions:
     @property
     def name(self) -> str:
         return f"{self.trial_number:04d}-{self.view}"
+
+
+def joint_sha256(hashes: Sequence[str]) -> str:
+    """One SHA-256 for the weights of several trainings, in their order; of one training its own."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

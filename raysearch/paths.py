@@ -187,6 +187,15 @@ class StudyPaths:
     def ensemble(self, name: str) -> Path:
         return self.ensembles / f"{name}.json"
 
+    def refit(self, ensemble: str) -> "StudyPaths":
+        """The study in which an ensemble's members are trained again, on train and held_out together."""
+        return StudyPaths(self.root / "refits" / ensemble)
+
+    @property
+    def refit_of(self) -> Path:
+        """In a study that is a refit: which of its trials stand for which trials of the study above."""
+        return self.root / "refit.json"
+
     def trial(self, number: int) -> TrialPaths:
         return TrialPaths(self.root / "trials" / f"{number:04d}")
 

@@ -38,11 +38,27 @@ class DataConfig(Section):
     merged_held_out_per_class: Count | None = None
     """For a final model: learn from train and held_out together, but for so many images a class (the papers' "a few
     samples"), which are held out. Null: the splits as they are."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Out-of-fold: train and held_out are one set in so many stratified folds, and a trial is as many trainings, each
+    with another fold held out. Null: the splits as they are."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """The fold that a training holds out, from 0; a search sets it for each of a trial's trainings."""
     storage: Literal["auto", "decoded", "jpeg"] = "auto"
     """How `crop: resized` finds its train images: decoded once, or as JPEG at `stored_side`; `auto`: decoded while
     they take at most 4 GiB."""
     stored_side: Annotated[int, Field(ge=8)] | None = None
     """Longest short side, in pixels, at which `crop: resized` finds its images. Null: 8/7 of the largest image size."""
+
+    @model_validator(mode="after")
+    def _folds_go_together(self) -> Self:
+        if self.folds and self.merged_held_out_per_class:
+            raise ValueError(
+                "folds and merged_held_out_per_class exclude each other, got "
+                f"{self.folds} and {self.merged_held_out_per_class}; set one of them to null"
+            )
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            raise ValueError(f"fold must be below folds, got fold {self.fold} and folds {self.folds}")
+        return self
 
 
 class MethodConfig(Section):
@@ -184,6 +200,9 @@ class InferenceConfig(Section):
     a training is through or asked to stop; a trial that the scheduler cuts off has none."""
     tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
     """Side of a crop as a share of the side that the image is resized to for TenCrop."""
+    also_at: list[Annotated[int, Field(ge=8)]] = Field(default_factory=list)
+    """Other sides of the square image, in pixels, at which predictions are written too, as views of their own: when
+    TenCrop's are."""
 
 
 STAGE_KEYS = ("epochs", "eval_every", "image_size", "batch_size", "label_smoothing", "method", "augment", "optimizer")
@@ -260,7 +279,8 @@ class TrialConfig(Section):
         return any(stage.method.aux_weight > 0 for stage in self.schedule)
 
     def _stage(self, index: int) -> "TrialConfig":
-        values = self.model_dump(exclude={"stages", "epochs"})
+        # The other sides are the training's: a stage alone may well be trained at one of them.
+        values = self.model_dump(exclude={"stages": True, "epochs": True, "inference": {"also_at"}})
         for key, value in self.stages[index].items():
             is_section = isinstance(values.get(key), dict) and isinstance(value, dict)
             values[key] = _overlaid(values[key], value) if is_section else value
@@ -299,6 +319,15 @@ class TrialConfig(Section):
                 faults.append(f"stages: {path} must be the same in every stage, got {', '.join(sorted(found))}")
         if faults:
             raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _other_sides_are_others(self) -> Self:
+        also_at, size = self.inference.also_at, self.inference_size
+        if size in also_at:
+            raise ValueError(f"inference.also_at must have other sides than inference itself, {size} px; got {also_at}")
+        if len(set(also_at)) < len(also_at):
+            raise ValueError(f"inference.also_at must have each side once, got {also_at}")
         return self
 
     @model_validator(mode="after")

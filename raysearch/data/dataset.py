@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raysearch.config import DataConfig
 from raysearch.data.cache import read_split
+from raysearch.data.folding import fold_splits
 from raysearch.data.forms import Form, Squares
 from raysearch.data.merging import MERGED, merge_splits
 from raysearch.data.records import Source, split_name
@@ -46,7 +47,8 @@ class Dataset:
     source: str
     classes: tuple[str, ...]
     fingerprint: str | None
-    """SHA-256 of the labelled train and held_out data; None when one of them was not asked for"""
+    """SHA-256 of the labelled train and held_out data, the same for all folds; None when one of them was not asked
+    for"""
     image_size: int
     splits: Mapping[str, Split]
     config: DataConfig
@@ -96,7 +98,7 @@ def open_dataset(
     return Dataset(
         source=config.source,
         classes=source.classes,
-        fingerprint=_fingerprint(tables, source.classes),
+        fingerprint=_fingerprint(tables, source.classes, config.folds),
         image_size=image_size,
         splits={name: _split(name, tables[name], image_size) for name in names},
         config=config,
@@ -111,9 +113,10 @@ def default_stored_side(image_size: int) -> int:
 
 def _listed(config: DataConfig, names: Sequence[str]) -> Source:
     """The source with the splits asked for; also those that they are merged from."""
-    if config.merged_held_out_per_class is None or not set(MERGED) & set(names):
+    make = merge_splits if config.merged_held_out_per_class else fold_splits if config.folds else None
+    if make is None or not set(MERGED) & set(names):
         return list_source(config, names)
-    return merge_splits(list_source(config, tuple(dict.fromkeys((*MERGED, *names)))), config)
+    return make(list_source(config, tuple(dict.fromkeys((*MERGED, *names)))), config)
 
 
 def _form(config: DataConfig, image_size: int, is_whole: bool) -> Form:
@@ -135,13 +138,17 @@ def _squares(table: pa.Table, image_size: int) -> np.ndarray:
     return table["image"].chunk(0).flatten().to_numpy().reshape(-1, image_size, image_size, 3)
 
 
-def _fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str]) -> str | None:
+def _fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str], folds: int | None) -> str | None:
+    """Of the images and who is in which split; with folds the same for each of them, since all are held out once."""
     if not {"train", "held_out"} <= set(tables):
         return None
     rows = []
     for split in ("train", "held_out"):
         columns = _columns(tables[split], "sample_id", "label", "stored_sha256")
-        rows += [[split, sample_id, classes[label], stored.hex()] for sample_id, label, stored in columns]
+        rows += [
+            [f"{folds} folds" if folds else split, sample_id, classes[label], stored.hex()]
+            for sample_id, label, stored in columns
+        ]
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
 

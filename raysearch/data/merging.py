@@ -29,7 +29,7 @@ def merge_splits(source: Source, config: DataConfig) -> Source:
 def _load(source: Source, config: DataConfig, split: str) -> tuple[list[Record], list[str]]:
     loaded = {name: source.splits[name].load() for name in MERGED}
     faults = [fault for _, wrong in loaded.values() for fault in wrong]
-    records = _of_one_set({name: records for name, (records, _) in loaded.items()})
+    records = records_of_one_set({name: records for name, (records, _) in loaded.items()})
     held_out: set[str] = set()
     for label, name in enumerate(source.classes):
         order = in_draw_order([record.sample_id for record in records if record.label == label], config.seed)
@@ -42,7 +42,7 @@ def _load(source: Source, config: DataConfig, split: str) -> tuple[list[Record],
     return sorted(chosen, key=lambda record: record.sample_id), faults
 
 
-def _of_one_set(records: Mapping[str, Sequence[Record]]) -> list[Record]:
+def records_of_one_set(records: Mapping[str, Sequence[Record]]) -> list[Record]:
     """All records; where an id stands in both splits (rows of two files), every id gets its split's name in front."""
     ids = [{record.sample_id for record in found} for found in records.values()]
     if not set.intersection(*ids):

@@ -1,0 +1,50 @@
+"""Train and held_out as one set in stratified folds: each is held out from a training that learns from the others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from raysearch.config import DataConfig
+from raysearch.data.merging import MERGED, records_of_one_set
+from raysearch.data.records import Record, Source, SplitSource
+from raysearch.data.splitting import in_draw_order
+from raysearch.io import display_path
+
+
+def fold_splits(source: Source, config: DataConfig) -> Source:
+    """``source`` with fold `data.fold` of `MERGED` as held_out and the others as train.
+
+    Without `data.fold` the first of `data.folds` stands for all. A source in which one of the two splits is missing has
+    faults that say so, and is returned as it is.
+    """
+    if not set(MERGED) <= set(source.splits):
+        return source
+    identity = ["folds", config.folds, config.fold or 0, config.seed]
+    identity += [source.splits[split].identity for split in MERGED]
+    folded = {split: SplitSource(identity, partial(_load, source, config, split)) for split in MERGED}
+    return replace(source, splits={**source.splits, **folded})
+
+
+def _load(source: Source, config: DataConfig, split: str) -> tuple[list[Record], list[str]]:
+    loaded = {name: source.splits[name].load() for name in MERGED}
+    faults = [fault for _, wrong in loaded.values() for fault in wrong]
+    records = records_of_one_set({name: records for name, (records, _) in loaded.items()})
+    held_out: set[str] = set()
+    folds, fold = config.folds or 1, config.fold or 0
+    dealt = 0
+    for label, name in enumerate(source.classes):
+        order = in_draw_order([record.sample_id for record in records if record.label == label], config.seed)
+        if 0 < len(order) < folds:
+            faults.append(_too_few(config, name, order))
+        # Each class goes on where the last one ended, so that the folds' sizes differ by at most one, too.
+        held_out.update(order[(fold - dealt) % folds :: folds])
+        dealt += len(order)
+    chosen = [record for record in records if (record.sample_id in held_out) == (split == "held_out")]
+    return sorted(chosen, key=lambda record: record.sample_id), faults
+
+
+def _too_few(config: DataConfig, name: str, order: Sequence[str]) -> str:
+    return (
+        f"{display_path(config.source)}: class {name!r} has {len(order)} images in train and held_out together, fewer "
+        f"than data.folds, got {config.folds}: lower it, or add images"
+    )

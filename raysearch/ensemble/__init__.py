@@ -1,7 +1,7 @@
 """Ensembles of a study's trials, from stored predictions only: neither torch nor ray is loaded."""
 
 from raysearch.ensemble.build import build_ensemble
-from raysearch.ensemble.library import Library, load_library
+from raysearch.ensemble.library import Library, is_dropped, load_library
 from raysearch.ensemble.recipe import Recipe, read_recipe
 from raysearch.ensemble.results import Ensemble, Member, ensemble_probs, read_ensemble, write_ensemble
 from raysearch.ensemble.selection import Score, Selection, greedy
@@ -16,6 +16,7 @@ __all__ = [
     "build_ensemble",
     "ensemble_probs",
     "greedy",
+    "is_dropped",
     "load_library",
     "read_ensemble",
     "read_recipe",

@@ -1,15 +1,15 @@
 """`python -m raysearch.ensemble STUDY_DIR`: select an ensemble of a study's trials, and say what it is worth."""
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from raysearch.cli import run
-from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, read_recipe, write_ensemble
+from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, is_dropped, read_recipe, write_ensemble
+from raysearch.ensemble.shown import figures_table, members_table, sentences
 from raysearch.io import display_path, read_json
 from raysearch.paths import StudyPaths, view_parts
 
@@ -20,79 +20,62 @@ def command(
     ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="How to select, a YAML file. Default: greedy selection, as in ensembles/greedy.yaml."),
+        typer.Option(
+            help="How to select, a YAML file such as those in ensembles/: greedy, bagged, uniform, papers16, jz6. "
+            "Default: greedy selection, as in ensembles/greedy.yaml."
+        ),
     ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Predictions of any other model on the study's held-out samples, as a further candidate: a .parquet "
+            "or .csv file with a column id (or sample_id), and for each class a column prob_<class> (or <class>) with "
+            "its probability; rows in any order. The model must not have been trained on these samples. Repeatable."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the written file instead of tables.")] = False,
 ) -> None:
     """Select an ensemble from a study's stored held-out predictions.
 
-    Writes STUDY_DIR/ensembles/NAME.json and prints members, weights and two figures: cross-fitted (on samples
-    that did not choose) and in-sample (optimistic). Nothing is trained and no checkpoint is opened.
+    Writes STUDY_DIR/ensembles/NAME.json and prints the members with weight and contribution, and accuracy and
+    log loss: cross-fitted (on samples that did not choose) and in-sample (optimistic), with what they speak for.
+    Nothing is trained and no checkpoint is opened.
     """
     study = StudyPaths(study_dir)
-    ensemble = build_ensemble(study, read_recipe(recipe) if recipe else Recipe())
-    write_ensemble(study.ensemble(ensemble.name), ensemble)
+    with Console(stderr=True).status("Selecting, and again on each fold's other samples"):
+        ensemble = build_ensemble(study, read_recipe(recipe) if recipe else Recipe(), add or ())
+    path = study.ensemble(ensemble.name)
+    write_ensemble(path, ensemble)
+    if as_json:
+        print(json.dumps(read_json(path), indent=2))
+    else:
+        _show(study, ensemble)
+
+
+def _show(study: StudyPaths, ensemble: Ensemble) -> None:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     dropped = [member for member in ensemble.members if _is_dropped(study, member)]
-    console.print(_members(ensemble, dropped))
-    console.print(_figures(ensemble))
-    console.print(_verdict(ensemble))
+    others = [member.name for member in ensemble.members if member.trial is None]
+    for table in (members_table(ensemble, dropped), figures_table(ensemble)):
+        console.print(table)
+        console.print()
+    for sentence in sentences(ensemble):
+        console.print(sentence)
+    for note in ensemble.notes:
+        console.print(f"Note: {note}.")
     if dropped:
         console.print(
             f"Without weights, by the budget search.checkpoints_gb: {', '.join(member.name for member in dropped)}. "
             "raysearch.export says how to train them again."
         )
+    if others:
+        console.print(f"Made elsewhere: {', '.join(others)}. raysearch.export cannot ship an ensemble with them.")
     console.print(f"Written to {display_path(study.ensemble(ensemble.name))}")
 
 
 def _is_dropped(study: StudyPaths, member: Member) -> bool:
     """Whether the search has removed the weights of a member, whose predictions it keeps."""
-    trial, role = study.trial(member.trial), view_parts(member.view).role
-    return role in (read_json(trial.result).get("dropped") or ()) and not trial.weights(role).is_file()
-
-
-def _members(ensemble: Ensemble, dropped: Sequence[Member]) -> Table:
-    table = Table(
-        title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
-        title_justify="left",
-    )
-    table.add_column("member")
-    table.add_column("weight", justify="right")
-    if dropped:
-        table.add_column("")
-    for member in ensemble.members:
-        table.add_row(member.name, f"{member.weight:.3f}", *(["weights dropped"] if member in dropped else []))
-    return table
-
-
-def _figures(ensemble: Ensemble) -> Table:
-    single = ensemble.best_single
-    table = Table(title=f"Accuracy (log loss) on {ensemble.n} held-out samples", title_justify="left")
-    table.add_column("")
-    table.add_column("cross-fitted", justify="right")
-    table.add_column("in-sample", justify="right")
-    for name, honest, optimistic in (
-        ("ensemble", ensemble.cross_fitted, ensemble.in_sample),
-        (f"best single ({single.name})", single.cross_fitted, single.in_sample),
-    ):
-        table.add_row(name, *(f"{100 * s.accuracy:.1f} % ({s.log_loss:.3f})" for s in (honest, optimistic)))
-    return table
-
-
-def _verdict(ensemble: Ensemble) -> str:
-    gain = ensemble.gain
-    figure = (
-        f"Cross-fitted gain over the best single model: {100 * gain.accuracy:+.1f} points of accuracy, "
-        f"{100 * gain.confidence:.0f} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}."
-    )
-    if gain.is_certain:
-        return f"{figure}\nThe interval lies above zero: the ensemble is better."
-    single = ensemble.best_single.name
-    if gain.high < 0:
-        return f"{figure}\nThe interval lies below zero: the single model {single} is better; prefer it."
-    return (
-        f"{figure}\nThe interval includes zero: these samples do not show that the ensemble is better. "
-        f"The single model {single} is the simpler choice; prefer it."
-    )
+    return member.trial is not None and is_dropped(study.trial(member.trial), view_parts(member.view).role)
 
 
 if __name__ == "__main__":

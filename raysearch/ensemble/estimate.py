@@ -1,101 +1,105 @@
 """What an ensemble is worth on samples that did not choose it: cross-fitted figures beside the in-sample ones.
 
-The samples are dealt into stratified folds; for each, the whole selection is repeated on the others and scored
-on the one left out. The best single candidate is chosen the same way, so that the gain compares like with like.
+The samples are dealt into stratified folds; for each, the whole selection is repeated on the others and scored on the
+one left out. The best single candidate and the plain mean are chosen the same way, so that like is compared with like.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from raysearch.ensemble.selection import Score, Selection, is_correct, log_losses, weighted_mean
+from raysearch.ensemble.candidates import Candidates
+from raysearch.ensemble.scores import Score, is_correct, log_losses, weighted_mean
 from raysearch.errors import PredictionsError
 
-CONFIDENCE = 0.95
 MIN_FOLDS = 2
 
-Select = Callable[[Sequence[np.ndarray], np.ndarray], Selection]
-"""(probs a candidate, labels) -> Selection"""
-
-_log = logging.getLogger(__name__)
+Choose = Callable[[Candidates], np.ndarray]
+"""library -> float64 [candidates]: weights that sum to 1"""
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Accuracy of the ensemble minus that of the best single candidate, both cross-fitted."""
+class Fold:
+    """Samples that did not choose, and what the others chose."""
 
-    accuracy: float
-    low: float
-    high: float
-    confidence: float
+    left_out: np.ndarray
+    """int: the samples"""
+    weights: Mapping[str, np.ndarray]
+    """float64 [candidates] for each way of choosing"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way of choosing makes of each sample that did not choose, averaged over the repeats."""
+
+    hits: np.ndarray
+    """float64 [samples]: how often it is right, in [0, 1]"""
+    losses: np.ndarray
+    """float64 [samples], nats"""
 
     @property
-    def is_certain(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.low > 0
+    def score(self) -> Score:
+        return Score(float(self.hits.mean()), float(self.losses.mean()))
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Cross-fitted figures; ``folds`` is the number used, which can be fewer than asked for."""
+class CrossFit:
+    """The selections of all folds and what came of them."""
 
-    ensemble: Score
-    best_single: Score
-    gain: Gain
-    folds: int
-    repeats: int
+    deals: tuple[tuple[Fold, ...], ...]
+    """The folds of each repeat; those of one hold every sample once"""
+    outcomes: Mapping[str, Outcome]
+    """By way of choosing"""
 
+    @property
+    def folds(self) -> int:
+        """Folds of a deal: fewer than asked for where a class has fewer samples."""
+        return len(self.deals[0])
 
-class _Rows(Sequence[np.ndarray]):
-    """Some samples of every candidate, copied one candidate at a time: a fold never copies the library."""
+    @property
+    def fold_of(self) -> np.ndarray:
+        """int [samples]: each one's fold in the first deal"""
+        found = np.empty(sum(len(fold.left_out) for fold in self.deals[0]), dtype=np.int64)
+        for number, fold in enumerate(self.deals[0]):
+            found[fold.left_out] = number
+        return found
 
-    def __init__(self, probs: Sequence[np.ndarray], rows: np.ndarray) -> None:
-        self.probs, self.rows = probs, rows
-
-    def __len__(self) -> int:
-        return len(self.probs)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.probs[index][self.rows]
+    def probs(self, library: Candidates, way: str) -> np.ndarray:
+        """float64 [samples, classes]: what the first deal's selections say of the samples that did not choose."""
+        found = np.empty((len(library.labels), library.classes))
+        for fold in self.deals[0]:
+            found[fold.left_out] = weighted_mean(library.at(fold.left_out), fold.weights[way])
+        return found
 
 
 def cross_fit(
-    probs: Sequence[np.ndarray],
-    labels: np.ndarray,
-    select: Select,
-    *,
-    folds: int,
-    repeats: int,
-    bootstrap: int,
-    rng: np.random.Generator,
-) -> Estimate:
-    """Estimate ``select`` and the best single candidate; a sample's results are averaged over ``repeats``.
+    library: Candidates, ways: Mapping[str, Choose], *, folds: int, repeats: int, rng: np.random.Generator
+) -> CrossFit:
+    """Let each of ``ways`` choose on all folds but one, ``repeats`` times over, and score it on the one left out.
 
-    ``probs`` holds float [samples, classes] a candidate, ``labels`` int [samples]. The interval resamples the
-    samples, not the selections. Raises `PredictionsError` when there are fewer than two samples.
+    Raises `PredictionsError` when there are fewer than two samples.
     """
-    folds = usable_folds(labels, folds)
-    hits = np.zeros((2, len(labels)))
-    losses = np.zeros((2, len(labels)))
-    for _ in range(repeats):
-        fold_of = stratified_folds(labels, folds, rng)
-        for fold in range(folds):
-            chosen, left_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-            selection = select(_Rows(probs, chosen), labels[chosen])
-            for row, mean in enumerate(_ensemble_and_single(selection, _Rows(probs, left_out))):
-                hits[row, left_out] += is_correct(mean, labels[left_out])
-                losses[row, left_out] += log_losses(mean, labels[left_out])
-    hits, losses = hits / repeats, losses / repeats
-    ensemble, single = (Score(float(h.mean()), float(x.mean())) for h, x in zip(hits, losses, strict=True))
-    return Estimate(ensemble, single, bootstrap_gain(hits[0] - hits[1], bootstrap, rng), folds, repeats)
+    folds = usable_folds(library.labels, folds)
+    deals = tuple(tuple(_choose(library, ways, folds, rng)) for _ in range(repeats))
+    return CrossFit(deals, {way: _outcome(library, way, deals) for way in ways})
 
 
-def _ensemble_and_single(selection: Selection, probs: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    yield weighted_mean(probs, selection.weights)
-    yield probs[selection.picks[0]]  # the first pick is the best single candidate
+def _choose(library: Candidates, ways: Mapping[str, Choose], folds: int, rng: np.random.Generator) -> Iterator[Fold]:
+    fold_of = stratified_folds(library.labels, folds, rng)
+    for fold in range(folds):
+        others = library.at(np.flatnonzero(fold_of != fold))
+        yield Fold(np.flatnonzero(fold_of == fold), {way: choose(others) for way, choose in ways.items()})
+
+
+def _outcome(library: Candidates, way: str, deals: tuple[tuple[Fold, ...], ...]) -> Outcome:
+    hits, losses = np.zeros((2, len(library.labels)))
+    for fold in (fold for deal in deals for fold in deal):
+        left_out = library.at(fold.left_out)
+        probs = weighted_mean(left_out, fold.weights[way])
+        hits[fold.left_out] += is_correct(probs, left_out.labels)
+        losses[fold.left_out] += log_losses(probs, left_out.labels)
+    return Outcome(hits / len(deals), losses / len(deals))
 
 
 def usable_folds(labels: np.ndarray, folds: int) -> int:
@@ -108,10 +112,7 @@ def usable_folds(labels: np.ndarray, folds: int) -> int:
             f"cross-fitting needs at least {MIN_FOLDS} held-out samples, got {len(labels)}; hold out more images"
         )
     smallest = int(np.unique(labels, return_counts=True)[1].min())
-    usable = max(MIN_FOLDS, min(folds, smallest))
-    if usable < folds:
-        _log.warning("cross-fitting with %d folds, not %d: a class has %d held-out samples", usable, folds, smallest)
-    return usable
+    return max(MIN_FOLDS, min(folds, smallest))
 
 
 def stratified_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -121,11 +122,3 @@ def stratified_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -
     fold_of = np.empty(len(labels), dtype=np.int64)
     fold_of[order] = np.arange(len(labels)) % folds
     return fold_of
-
-
-def bootstrap_gain(differences: np.ndarray, resamples: int, rng: np.random.Generator) -> Gain:
-    """Mean of paired ``differences`` [samples] with its percentile interval (Efron and Tibshirani 1993, 13.3)."""
-    n = len(differences)
-    means = [differences[rng.integers(n, size=n)].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Gain(float(differences.mean()), float(low), float(high), CONFIDENCE)

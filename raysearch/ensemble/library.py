@@ -1,42 +1,57 @@
 """The candidates of a study: stored held-out predictions of every finished trial, memory-mapped."""
 
-import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from raysearch.ensemble.checks import fault_of, shortened
 from raysearch.errors import PredictionsError, StudyError, UserError
 from raysearch.io import display_path, read_json
-from raysearch.paths import VIEWS, StudyPaths, TrialPaths
+from raysearch.paths import VIEWS, StudyPaths, TrialPaths, view_parts
 from raysearch.predictions import Predictions, check_aligned, read_predictions
 from raysearch.study_file import read_study_file
 
-SELECTION_SPLIT = "held_out"
 FINISHED = ("COMPLETE", "PRUNED")
-SUM_TOLERANCE = 1e-3
-"""How far a sample's float32 probabilities may sum from 1."""
+UNFINISHED = "unfinished"
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Added:
+    """Predictions made elsewhere, on the same samples in the same order."""
+
+    name: str
+    """The file's name, which is the member's"""
+    probs: np.ndarray
+    """float32 [samples, classes]"""
+    weights_sha256: str
+    """Of the file, which stands for weights that are elsewhere"""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Candidates on the same samples, in the order of trial and view; at least one."""
+    """Candidates on the same samples: the study's, in the order of trial and view, at least one; then those added."""
 
     candidates: tuple[Predictions, ...]
+    added: tuple[Added, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was left out, and why: sentences for the user"""
+
+    @property
+    def all(self) -> tuple[Predictions | Added, ...]:
+        return *self.candidates, *self.added
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(candidate.name for candidate in self.candidates)
+        return tuple(candidate.name for candidate in self.all)
 
     @property
     def probs(self) -> list[np.ndarray]:
-        """float32 [samples, classes] a candidate, memory-mapped"""
-        return [candidate.probs for candidate in self.candidates]
+        """float32 [samples, classes] a candidate; the study's are memory-mapped"""
+        return [candidate.probs for candidate in self.all]
 
     @property
     def labels(self) -> np.ndarray:
@@ -55,89 +70,86 @@ class Library:
     def fingerprint(self) -> str:
         return self.candidates[0].fingerprint
 
+    def noting(self, *notes: str) -> "Library":
+        """The same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
-def load_library(study: StudyPaths, views: Sequence[str] = VIEWS) -> Library:
+
+def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, resolutions: bool = True) -> Library:
     """The stored ``views`` of all COMPLETE and PRUNED trials; a trial that goes on or failed is left out.
 
-    Raises `StudyError` for a folder that is no study or has no candidate, and `PredictionsError` naming every
-    file that is malformed, of another split than held_out, of other data, or of other samples.
+    ``resolutions``: with a view come its forms at other sides (`student-final-40px`). Raises `StudyError` for a folder
+    that is no study or has no candidate, and `PredictionsError` naming every file that is malformed, of another split
+    than held_out, of other data, or of other samples.
     """
     fingerprint = read_study_file(study).data.fingerprint
     faults: list[str] = []
     candidates: dict[str, Predictions] = {}
-    states: Counter[str] = Counter()
+    states: dict[int, str] = {}
+    empty = []
     for number, trial in study.trials():
         try:
-            state = _state(trial)
+            states[number] = _state(trial)
         except UserError as error:
             faults += error.faults
             continue
-        states[state] += 1
-        if state in FINISHED:
-            found, wrong = _stored_views(number, trial, views, fingerprint)
+        if states[number] in FINISHED:
+            stored = {
+                view: trial.predictions(view) for view in trial.stored_views() if _is_of(view, views, resolutions)
+            }
+            found, wrong = _read(number, stored, fingerprint)
             candidates |= found
             faults += wrong
+            empty += [] if stored else [number]
     if candidates:
         faults += _alignment_faults(candidates)
     if faults:
         raise PredictionsError(faults)
     if not candidates:
-        raise StudyError(_nothing_found(study, views, states))
-    return Library(tuple(candidates.values()))
+        raise StudyError(_nothing_found(study, views, list(states.values())))
+    return Library(tuple(candidates.values()), notes=tuple(_notes(states, empty)))
+
+
+def is_dropped(trial: TrialPaths, role: str) -> bool:
+    """Whether the search removed weights of ``role``, to keep within `search.checkpoints_gb`.
+
+    Of a trial of several trainings (`data.folds`), those of any. What the result says dropped may have been trained
+    again or copied back since.
+    """
+    if not trial.result.is_file():
+        return False
+    missing = any(not training.weights(role).is_file() for training in trial.trainings)
+    return missing and role in (read_json(trial.result).get("dropped") or ())
 
 
 def _state(trial: TrialPaths) -> str:
     if not trial.result.is_file():
-        return "unfinished"
+        return UNFINISHED
     result: Any = read_json(trial.result)
     if not isinstance(result, dict) or not isinstance(result.get("state"), str):
         raise StudyError(f"{display_path(trial.result)}: holds no state; not a trial's result")
     return result["state"]
 
 
-def _stored_views(
-    number: int, trial: TrialPaths, views: Sequence[str], fingerprint: str
-) -> tuple[dict[str, Predictions], list[str]]:
+def _is_of(view: str, views: Sequence[str], resolutions: bool) -> bool:
+    parts = view_parts(view)
+    return parts.kind in views and (resolutions or parts.side is None)
+
+
+def _read(number: int, stored: dict[str, Path], fingerprint: str) -> tuple[dict[str, Predictions], list[str]]:
     """A trial's predictions by file name, and what is wrong with them one by one."""
     found, faults = {}, []
-    paths = {view: trial.predictions(view) for view in VIEWS if view in views}
-    stored = {view: path for view, path in paths.items() if path.is_file()}
-    if not stored:
-        _log.warning("%s: finished, but none of %s is stored", display_path(trial.root), ", ".join(paths))
     for view, path in stored.items():
         try:
             predictions = read_predictions(path)
         except PredictionsError as error:
             faults += error.faults
             continue
-        if fault := _fault_of(predictions, number, view, fingerprint):
+        if fault := fault_of(predictions, number, view, fingerprint):
             faults.append(f"{display_path(path)}: {fault}")
         else:
             found[display_path(path)] = predictions
     return found, faults
-
-
-def _fault_of(predictions: Predictions, number: int, view: str, fingerprint: str) -> str | None:
-    if predictions.split != SELECTION_SPLIT:
-        return f"of the {predictions.split!r} split; only {SELECTION_SPLIT!r} may decide on an ensemble"
-    if predictions.fingerprint != fingerprint:
-        return f"of other data than study.yaml (fingerprint {predictions.fingerprint[:12]}, not {fingerprint[:12]})"
-    if (predictions.trial_number, predictions.view) != (number, view):
-        return f"holds predictions of {predictions.name}, not of {number:04d}-{view}"
-    if not len(predictions.sample_ids):
-        return "holds no samples"
-    if not 0 <= predictions.labels.min() <= predictions.labels.max() < len(predictions.classes):
-        return f"labels must lie in 0 to {len(predictions.classes) - 1}, the indices of its classes"
-    return _fault_of_probs(predictions)
-
-
-def _fault_of_probs(predictions: Predictions) -> str | None:
-    sums = predictions.probs.sum(axis=1, dtype=np.float64)
-    valid = (np.abs(sums - 1) <= SUM_TOLERANCE) & (predictions.probs.min(axis=1) >= 0)
-    if valid.all():
-        return None
-    at = int(np.flatnonzero(~valid)[0])
-    return f"probabilities must be at least 0 and sum to 1, but those of {predictions.sample_ids[at]!r} do not"
 
 
 def _alignment_faults(candidates: dict[str, Predictions]) -> list[str]:
@@ -148,10 +160,26 @@ def _alignment_faults(candidates: dict[str, Predictions]) -> list[str]:
     return []
 
 
-def _nothing_found(study: StudyPaths, views: Sequence[str], states: Counter[str]) -> str:
-    root: Path = study.root
-    trials = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+def _notes(states: Mapping[int, str], empty: Sequence[int]) -> Iterator[str]:
+    unfinished = [number for number, state in states.items() if state == UNFINISHED]
+    if unfinished:
+        yield f"{_counted(unfinished, 'has', 'have')} not finished and {_is_left_out(unfinished)}"
+    if empty:
+        yield f"{_counted(empty, 'has', 'have')} no stored predictions of these views and {_is_left_out(empty)}"
+
+
+def _counted(trials: Sequence[int], one: str, several: str) -> str:
+    names = shortened([str(number) for number in trials])
+    return f"trial {names} {one}" if len(trials) == 1 else f"{len(trials)} trials ({names}) {several}"
+
+
+def _is_left_out(trials: Sequence[int]) -> str:
+    return "is left out" if len(trials) == 1 else "are left out"
+
+
+def _nothing_found(study: StudyPaths, views: Sequence[str], states: Sequence[str]) -> str:
+    trials = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items())) or "none"
     return (
-        f"{display_path(root)}: no COMPLETE or PRUNED trial has stored predictions of {', '.join(views)} "
+        f"{display_path(study.root)}: no COMPLETE or PRUNED trial has stored predictions of {', '.join(views)} "
         f"(trials: {trials}); let raysearch.tune finish a trial first"
     )

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from raysearch.ensemble.estimate import Gain
+from raysearch.ensemble.calibration import Calibration
+from raysearch.ensemble.intervals import Gain
 from raysearch.ensemble.library import Library
+from raysearch.ensemble.members import Contribution, Disagreement
 from raysearch.ensemble.recipe import Recipe
-from raysearch.ensemble.selection import Score, weighted_mean
+from raysearch.ensemble.scores import Score, weighted_mean
 from raysearch.errors import PredictionsError, StudyError
 from raysearch.io import display_path, read_json, write_json
 
@@ -19,17 +21,22 @@ WEIGHTS_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Member:
-    """One view of one trial, and its share of the vote."""
+    """One view of one trial, or predictions made elsewhere, and its share of the vote."""
 
-    trial: int
+    trial: int | None
+    """None of predictions made elsewhere (`--add`)"""
     view: str
+    """Of the trial; of predictions made elsewhere the file's name"""
     weight: Annotated[float, Field(gt=0, le=1)]
     weights_sha256: str
-    """Of the checkpoint that made the predictions."""
+    """Of the checkpoint that made the predictions; of predictions made elsewhere that of the file"""
+    backbone: str | None = None
+    contribution: Contribution | None = None
+    """None of a member that is alone wherever it is chosen"""
 
     @property
     def name(self) -> str:
-        return f"{self.trial:04d}-{self.view}"
+        return self.view if self.trial is None else f"{self.trial:04d}-{self.view}"
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,15 @@ class Round:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Scores on samples that did not choose (`raysearch.ensemble.estimate`)."""
+    """Scores on samples that did not choose (`raysearch.ensemble.estimate`), and the accuracy's interval."""
 
     accuracy: float
     log_loss: float
     folds: int
     repeats: int
+    low: float
+    high: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,18 @@ class BestSingle:
     name: str
     in_sample: Score
     cross_fitted: Score
+
+
+@dataclass(frozen=True)
+class UniformMean:
+    """The plain mean of the best candidates, chosen in the same way."""
+
+    members: int
+    in_sample: Score
+    cross_fitted: Score
+
+
+Recommended = Literal["ensemble", "single", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,25 @@ class Ensemble:
     in_sample: Score
     cross_fitted: CrossFitted
     best_single: BestSingle
+    uniform: UniformMean
     gain: Gain
+    disagreement: Disagreement | None
+    """None of a single member"""
+    calibration: Calibration
+    recommended: Recommended
+    """What these samples speak for: `recommend`."""
+    notes: tuple[str, ...]
+    """What was left out or done otherwise than asked: sentences without a full stop"""
+
+
+def recommend(gain: Gain, single: Score, uniform: Score) -> Recommended:
+    """The ensemble where it is better for sure than the best single model.
+
+    Else what is simpler, the single model or the plain mean: whichever is better cross-fitted, the single if equal.
+    """
+    if gain.is_certain:
+        return "ensemble"
+    return "uniform" if uniform.rank > single.rank else "single"
 
 
 _FILE = TypeAdapter(Ensemble)
@@ -96,8 +136,11 @@ def read_ensemble(path: Path) -> Ensemble:
     shown = display_path(path)
     if not path.is_file():
         raise StudyError(f"{shown}: no such ensemble; make it with raysearch.ensemble")
+    content: Any = read_json(path)
+    if isinstance(content, dict) and "gain" in content and "calibration" not in content:
+        raise StudyError(f"{shown}: written by an earlier version of raysearch; run raysearch.ensemble again")
     try:
-        ensemble = _FILE.validate_python(read_json(path))
+        ensemble = _FILE.validate_python(content)
     except ValidationError as error:
         places = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
         raise StudyError(f"{shown}: {place or 'top level'}: {message}" for place, message in places) from error
@@ -118,7 +161,7 @@ def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:
             f"ensemble {ensemble.name!r} is of other data than the predictions (fingerprint "
             f"{ensemble.fingerprint[:12]}, not {library.fingerprint[:12]}); run raysearch.ensemble again"
         )
-    stored = dict(zip(library.names, library.candidates, strict=True))
+    stored = dict(zip(library.names, library.all, strict=True))
     faults = []
     for member in ensemble.members:
         if member.name not in stored:

@@ -82,7 +82,7 @@ def curves(study: Study) -> Figure | None:
 def trajectory(ensemble: EnsembleFile) -> Figure | None:
     """In-sample accuracy and log loss of the ensemble after each round, the round that was kept marked."""
     rounds = ensemble.trajectory
-    if not rounds:
+    if not rounds or ensemble.recipe.get("method") == "bagged":  # whose trajectory is each bag's own score
         return None
     x = [r.round for r in rounds]
     added = [escape(r.added, quote=False) for r in rounds]

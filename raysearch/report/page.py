@@ -13,7 +13,7 @@ from raysearch.io import display_path, write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
 from raysearch.report.ablation import progress_of, tables_of
-from raysearch.report.stored import Gain
+from raysearch.report.stored import EnsembleFile, Gain
 from raysearch.report.study import STATES, Study, short_names
 from raysearch.report.tables import cells, columns, notes
 
@@ -92,9 +92,11 @@ def duration(seconds: float | None) -> str:
 
 
 def parameter(value: Any) -> str:
-    """A sampled value, floats with three significant digits."""
+    """A sampled or given value, floats with three significant digits."""
     if value is None:
         return "none"
+    if isinstance(value, list):
+        return ", ".join(str(item.get("name", item) if isinstance(item, dict) else item) for item in value)
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -111,6 +113,15 @@ def verdict(gain: Gain) -> str:
     return "The interval includes zero: these images do not show that the ensemble is better."
 
 
+def advice(ensemble: EnsembleFile) -> str:
+    """What to take where the gain is not certain, in a sentence; else nothing."""
+    if ensemble.recommended == "single":
+        return f"Recommended: the single model {ensemble.best_single.name}, the simpler choice."
+    if ensemble.recommended == "uniform" and ensemble.uniform and ensemble.recipe.get("method") != "uniform":
+        return f"Recommended: the plain mean of the best {ensemble.uniform.members}, which is simpler."
+    return ""
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "percent": percent,
     "number": number,
@@ -120,4 +131,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "parameter": parameter,
     "moment": moment,
     "verdict": verdict,
+    "advice": advice,
 }

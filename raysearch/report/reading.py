@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from raysearch.ensemble import is_dropped
 from raysearch.errors import StudyError, UserError
 from raysearch.io import display_path, read_json, read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
@@ -50,7 +51,7 @@ def _read_trial(number: int, paths: TrialPaths) -> Trial:
         curve=curve,
         notes=result.notes,
         # The file may say so of weights that a kill has left, or that were brought back.
-        dropped=tuple(role for role in dict.fromkeys(result.dropped) if not paths.weights(role).is_file()),
+        dropped=tuple(role for role in dict.fromkeys(result.dropped) if is_dropped(paths, role)),
     )
 
 

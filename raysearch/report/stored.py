@@ -85,10 +85,20 @@ class InfoFile(Stored):
     notes: tuple[str, ...] = ()
 
 
+class Contribution(Score):
+    """What the ensemble has by a member, cross-fitted."""
+
+    chosen: float
+    """Share of the folds' selections that have it"""
+
+
 class Member(Stored):
-    trial: int
+    trial: int | None
+    """None of predictions made elsewhere, whose view is the file's name"""
     view: str
     weight: float
+    backbone: str | None = None
+    contribution: Contribution | None = None
 
 
 class Round(Stored):
@@ -103,6 +113,10 @@ class Round(Stored):
 class CrossFitted(Score):
     folds: int
     repeats: int
+    low: Number = None
+    """Ends of the accuracy's interval"""
+    high: Number = None
+    confidence: float = 0.95
 
 
 class Single(Stored):
@@ -111,6 +125,31 @@ class Single(Stored):
     name: str
     in_sample: Score
     cross_fitted: Score
+
+
+class UniformMean(Stored):
+    """The plain mean of the best candidates."""
+
+    members: int
+    in_sample: Score
+    cross_fitted: Score
+
+
+class Disagreement(Stored):
+    """Shares of the images on which two members' top classes differ."""
+
+    mean: float
+    matrix: tuple[tuple[float, ...], ...]
+
+
+class Calibration(Stored):
+    """Cross-fitted, before and after temperature scaling."""
+
+    temperature: float
+    ece: float
+    ece_scaled: float
+    log_loss: float
+    log_loss_scaled: float
 
 
 class Gain(Stored):
@@ -123,7 +162,7 @@ class Gain(Stored):
 
 
 class EnsembleFile(Stored):
-    """ensembles/<name>.json."""
+    """ensembles/<name>.json; what earlier versions did not write is None or empty."""
 
     name: str
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -135,7 +174,12 @@ class EnsembleFile(Stored):
     in_sample: Score
     cross_fitted: CrossFitted
     best_single: Single
+    uniform: UniformMean | None = None
     gain: Gain
+    disagreement: Disagreement | None = None
+    calibration: Calibration | None = None
+    recommended: Literal["ensemble", "single", "uniform"] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class _SearchPart(Stored):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raysearch.ensemble import Recipe, Score, build_ensemble, greedy, load_library
-from raysearch.ensemble.selection import score, weighted_mean
+from raysearch.ensemble import Recipe, Score, load_library
+from raysearch.ensemble.estimate import cross_fit
+from raysearch.ensemble.selection import Candidates, greedy, score, weighted_mean
 from raysearch.paths import StudyPaths
 from raysearch.predictions import Predictions
 from raysearch.tune.listener import EnsembleNow
@@ -34,6 +35,14 @@ def ensemble_score(candidates: Sequence[Predictions], labels: np.ndarray) -> Sco
 
 
 def estimate(paths: StudyPaths) -> EnsembleNow:
-    """The greedy ensemble of the ended trials, cross-fitted."""
-    ensemble = build_ensemble(paths, Recipe(rounds=ROUNDS, repeats=1, bootstrap=1))
-    return EnsembleNow(len(ensemble.members), ensemble.cross_fitted.accuracy, ensemble.cross_fitted.log_loss)
+    """The greedy ensemble of the ended trials, cross-fitted once."""
+    library = load_library(paths)
+    candidates = Candidates.of(library.probs, library.labels)
+    rng = np.random.default_rng(0)
+    crossed = cross_fit(candidates, {"ensemble": _weights}, folds=Recipe().folds, repeats=1, rng=rng)
+    found = crossed.outcomes["ensemble"].score
+    return EnsembleNow(int(np.count_nonzero(_weights(candidates))), found.accuracy, found.log_loss)
+
+
+def _weights(candidates: Candidates) -> np.ndarray:
+    return greedy(candidates, candidates.labels, ROUNDS).weights

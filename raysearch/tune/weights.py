@@ -20,18 +20,19 @@ def drop_weights(paths: StudyPaths, budget_bytes: float) -> Iterator[str]:
 
     Yields what was removed. Checkpoints of trials that still train count, but stay; predictions always stay.
     """
-    total = sum(_size(folder.checkpoints) for _, folder in paths.trials())
+    total = sum(_size(training.checkpoints) for _, trial in paths.trials() for training in trial.trainings)
     if total <= budget_bytes:
         return
     for number, role in reversed([*by_value(paths), *_of_failed(paths)]):
-        weights = paths.trial(number).weights(role)
-        if total <= budget_bytes or not weights.is_file():
+        weights = [path for training in paths.trial(number).trainings if (path := training.weights(role)).is_file()]
+        if total <= budget_bytes or not weights:
             continue
-        total -= weights.stat().st_size
+        total -= sum(path.stat().st_size for path in weights)
         result = read_json(paths.trial(number).result)
         # The word first: a result may say that weights are gone which a kill has left, not the other way round.
         write_json(paths.trial(number).result, {**result, "dropped": [*result.get("dropped", []), role]})
-        weights.unlink()
+        for path in weights:
+            path.unlink()
         yield f"the weights of trial {number}'s {role}"
 
 

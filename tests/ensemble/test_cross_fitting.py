@@ -1,13 +1,15 @@
-from functools import partial
-
 import numpy as np
 import pytest
 
-from raysearch.ensemble.estimate import bootstrap_gain, cross_fit, stratified_folds, usable_folds
-from raysearch.ensemble.selection import greedy, score, weighted_mean
+from raysearch.ensemble.estimate import cross_fit, stratified_folds, usable_folds
+from raysearch.ensemble.intervals import bootstrap_gain, share_interval
+from raysearch.ensemble.methods import Setting
+from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.selection import Candidates, score, weighted_mean
 from raysearch.errors import PredictionsError
 
-SELECT = partial(greedy, rounds=15)
+GREEDY = Setting(Recipe(rounds=15))
+CHANCE = 0.25
 
 
 def softmax(logits):
@@ -17,7 +19,7 @@ def softmax(logits):
 
 def noise_library(rng, samples=300, candidates=30, classes=4):
     labels = np.arange(samples) % classes
-    return list(softmax(2 * rng.normal(size=(candidates, samples, classes)))), labels
+    return Candidates.of(list(softmax(2 * rng.normal(size=(candidates, samples, classes)))), labels)
 
 
 def signal_library(rng, samples, strengths=(1.0, 1.2, 1.4, 1.4, 1.6), classes=5):
@@ -25,73 +27,129 @@ def signal_library(rng, samples, strengths=(1.0, 1.2, 1.4, 1.4, 1.6), classes=5)
     labels = np.arange(samples) % classes
     shared = rng.normal(size=(samples, classes))
     logits = [s * np.eye(classes)[labels] + 0.5 * shared + rng.normal(size=shared.shape) for s in strengths]
-    return [softmax(x) for x in logits], labels
+    return Candidates.of([softmax(x) for x in logits], labels)
 
 
-def estimate(probs, labels, seed=0, folds=5, repeats=2, bootstrap=300):
-    rng = np.random.default_rng(seed)
-    return cross_fit(probs, labels, SELECT, folds=folds, repeats=repeats, bootstrap=bootstrap, rng=rng)
+def ways_of(setting):
+    return {
+        "ensemble": lambda library: setting.select(library).weights,
+        "single": lambda library: setting.weights_of_best(library, 1),
+        "uniform": lambda library: setting.weights_of_best(library, 3),
+    }
 
 
-def test_pure_noise_is_above_chance_in_sample_and_at_chance_cross_fitted():
+def estimate(library, setting=GREEDY, seed=0, folds=5, repeats=2):
+    return cross_fit(library, ways_of(setting), folds=folds, repeats=repeats, rng=np.random.default_rng(seed))
+
+
+def gain_of(found, seed=0, resamples=300):
+    differences = found.outcomes["ensemble"].hits - found.outcomes["single"].hits
+    return bootstrap_gain(differences, resamples, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(rounds=15),
+        Recipe(rounds=15, sorted_start=5),
+        Recipe(rounds=15, refine="log_loss"),
+        Recipe(method="bagged", rounds=10, bags=4),
+        Recipe(method="uniform", best_n=4),
+    ],
+    ids=["greedy", "sorted_start", "refined", "bagged", "uniform"],
+)
+def test_pure_noise_is_above_chance_in_sample_and_at_chance_cross_fitted(recipe):
     in_sample, cross_fitted = [], []
-    for seed in range(5):
-        probs, labels = noise_library(np.random.default_rng(seed))
-        in_sample.append(SELECT(probs, labels).trajectory[-1].accuracy)
-        cross_fitted.append(estimate(probs, labels).ensemble.accuracy)
-    assert np.mean(in_sample) > 0.25 + 0.10
-    assert np.mean(cross_fitted) == pytest.approx(0.25, abs=0.03)
-
-
-def test_the_cross_fitted_figure_is_close_to_a_fresh_sample_and_its_interval_usually_holds_the_true_gain():
-    errors, covered = [], 0
-    fresh, fresh_labels = signal_library(np.random.default_rng(99), 20_000)
     for seed in range(10):
-        probs, labels = signal_library(np.random.default_rng(seed), 300)
-        found = estimate(probs, labels)
-        selection = SELECT(probs, labels)
-        true = score(weighted_mean(fresh, selection.weights), fresh_labels)
-        true_gain = true.accuracy - score(fresh[selection.picks[0]], fresh_labels).accuracy
-        errors.append(found.ensemble.accuracy - true.accuracy)
-        covered += found.gain.low <= true_gain <= found.gain.high
-    assert abs(np.mean(errors)) < 0.025
-    assert covered >= 8
+        library = noise_library(np.random.default_rng(seed))
+        weights = Setting(recipe).select(library).weights
+        in_sample.append(score(weighted_mean(library, weights), library.labels).accuracy)
+        cross_fitted.append(estimate(library, Setting(recipe), repeats=1).outcomes["ensemble"].score.accuracy)
+    assert np.mean(in_sample) > CHANCE + 0.05
+    assert np.mean(cross_fitted) == pytest.approx(CHANCE, abs=0.02)
+
+
+def test_the_cross_fitted_figure_is_unbiased_where_the_in_sample_one_is_not():
+    """Many weak candidates: the selection over-fits, and the generator tells what it is worth on fresh samples."""
+    strengths = np.linspace(0.3, 0.9, 30)
+    fresh = signal_library(np.random.default_rng(99), 20_000, strengths)
+    in_sample, cross_fitted = [], []
+    for seed in range(20):
+        library = signal_library(np.random.default_rng(seed), 200, strengths)
+        weights = GREEDY.select(library).weights
+        true = score(weighted_mean(fresh, weights), fresh.labels).accuracy
+        in_sample.append(score(weighted_mean(library, weights), library.labels).accuracy - true)
+        cross_fitted.append(estimate(library, repeats=1).outcomes["ensemble"].score.accuracy - true)
+    assert np.mean(in_sample) > 0.06
+    assert np.mean(cross_fitted) == pytest.approx(0, abs=0.02)
+
+
+def test_intervals_usually_hold_the_true_accuracy_and_the_true_gain():
+    fresh = signal_library(np.random.default_rng(99), 20_000)
+    singles = [single.accuracy for single in fresh.singles]
+    covered = np.zeros(2)
+    for seed in range(20):
+        library = signal_library(np.random.default_rng(seed), 300)
+        found, selection = estimate(library), GREEDY.select(library)
+        true = score(weighted_mean(fresh, selection.weights), fresh.labels).accuracy
+        gain = gain_of(found)
+        low, high = share_interval(found.outcomes["ensemble"].score.accuracy, 300)
+        covered += low <= true <= high, gain.low <= true - singles[selection.best_single] <= gain.high
+    assert min(covered) >= 17
 
 
 def test_the_gain_is_the_difference_of_the_two_figures_and_lies_in_its_interval():
-    found = estimate(*signal_library(np.random.default_rng(1), 200))
-    assert found.gain.accuracy == pytest.approx(found.ensemble.accuracy - found.best_single.accuracy)
-    assert found.gain.low <= found.gain.accuracy <= found.gain.high
-    assert found.gain.is_certain == (found.gain.low > 0)
+    found = estimate(signal_library(np.random.default_rng(1), 200))
+    gain = gain_of(found)
+    accuracies = [found.outcomes[way].score.accuracy for way in ("ensemble", "single")]
+    assert gain.accuracy == pytest.approx(accuracies[0] - accuracies[1])
+    assert gain.low <= gain.accuracy <= gain.high
+    assert gain.is_certain == (gain.low > 0)
 
 
 def test_one_candidate_gains_nothing():
-    probs, labels = signal_library(np.random.default_rng(1), 50, strengths=(1.0,))
-    found = estimate(probs, labels)
-    assert found.ensemble == found.best_single == score(probs[0], labels)
-    assert (found.gain.accuracy, found.gain.low, found.gain.high) == (0, 0, 0)
-    assert not found.gain.is_certain
+    library = signal_library(np.random.default_rng(1), 50, strengths=(1.0,))
+    found = estimate(library)
+    for outcome in found.outcomes.values():
+        assert outcome.score.accuracy == library.singles[0].accuracy
+        assert outcome.score.log_loss == pytest.approx(library.singles[0].log_loss)
+    gain = gain_of(found)
+    assert (gain.accuracy, gain.low, gain.high) == (0, 0, 0)
+    assert not gain.is_certain
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
     library = signal_library(np.random.default_rng(2), 100)
-    assert estimate(*library, seed=3) == estimate(*library, seed=3)
-    assert estimate(*library, seed=3) != estimate(*library, seed=4)
+    first, again, other = (estimate(library, seed=seed).outcomes["ensemble"].score for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
 
 
 def test_each_sample_is_scored_by_a_selection_that_did_not_see_it():
-    probs, labels = signal_library(np.random.default_rng(5), 40)
+    library = signal_library(np.random.default_rng(5), 40)
     seen = []
 
-    def select(rows, fold_labels):
-        seen.append({row.tobytes() for row in rows[0]})
-        return SELECT(rows, fold_labels)
+    def choose(others):
+        seen.append({row.tobytes() for row in others[0]})
+        return np.eye(len(others))[0]
 
-    cross_fit(probs, labels, select, folds=4, repeats=1, bootstrap=10, rng=np.random.default_rng(0))
-    everything = {row.tobytes() for row in probs[0]}
+    found = cross_fit(library, {"ensemble": choose}, folds=4, repeats=1, rng=np.random.default_rng(0))
+    everything = {row.tobytes() for row in library[0]}
     left_out = [everything - rows for rows in seen]
     assert [len(rows) for rows in left_out] == [10, 10, 10, 10]
     assert set.union(*left_out) == everything
+    for rows, fold in zip(left_out, found.deals[0], strict=True):
+        assert rows == {row.tobytes() for row in library.at(fold.left_out)[0]}
+
+
+def test_the_probabilities_of_the_first_deal_are_those_that_its_folds_left_out():
+    library = signal_library(np.random.default_rng(5), 40)
+    found = estimate(library, repeats=3)
+    probs = found.probs(library, "single")
+    for number, fold in enumerate(found.deals[0]):
+        expected = library[int(fold.weights["single"].argmax())][fold.left_out]
+        np.testing.assert_array_equal(probs[fold.left_out], expected.astype(np.float64))
+        assert (found.fold_of[fold.left_out] == number).all()
 
 
 def test_folds_are_balanced_over_all_and_within_each_class():
@@ -104,10 +162,8 @@ def test_folds_are_balanced_over_all_and_within_each_class():
 
 
 @pytest.mark.parametrize(("counts", "expected"), [([9, 9], 5), ([9, 0, 3], 3), ([9, 1], 2)])
-def test_a_class_with_fewer_samples_than_folds_reduces_the_folds_and_says_so(counts, expected, caplog):
-    labels = np.repeat(np.arange(len(counts)), counts)
-    assert usable_folds(labels, 5) == expected
-    assert bool(caplog.records) == (expected < 5)
+def test_a_class_with_fewer_samples_than_folds_reduces_the_folds(counts, expected):
+    assert usable_folds(np.repeat(np.arange(len(counts)), counts), 5) == expected
 
 
 def test_a_single_sample_cannot_be_cross_fitted():
@@ -122,3 +178,11 @@ def test_the_bootstrap_interval_has_the_width_of_the_normal_one():
     assert gain.low == pytest.approx(gain.accuracy - half, abs=0.006)
     assert gain.high == pytest.approx(gain.accuracy + half, abs=0.006)
     assert gain.confidence == 0.95
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "expected"),
+    [(0.5, 100, (0.4038, 0.5962)), (1.0, 20, (0.8389, 1.0)), (0.0, 20, (0.0, 0.1611)), (0.9, 50, (0.7864, 0.9565))],
+)
+def test_the_interval_of_a_share_is_wilson_s(share, n, expected):
+    assert share_interval(share, n) == pytest.approx(expected, abs=1e-4)

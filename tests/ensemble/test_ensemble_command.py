@@ -1,7 +1,10 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from raysearch.ensemble import read_ensemble
@@ -34,7 +37,7 @@ def test_a_gain_that_may_be_none_recommends_the_single_model(study, write_view):
     write_view(4)
     done = ensemble(study.root)
     assert "The interval includes zero" in done.stdout
-    assert "The single model 0004-student-final is the simpler choice" in done.stdout
+    assert "Recommended: the single model 0004-student-final, the simpler choice." in done.stdout
 
 
 def test_a_gain_that_is_certain_says_so(study, write_view):
@@ -66,7 +69,7 @@ def test_members_whose_weights_were_dropped_are_named(study, write_view):
     write_text(study.trial(2).weights("teacher"), "brought back")
     (study.root.parent / "mean.yaml").write_text("method: uniform\n")
     done = ensemble(study.root, "--recipe", study.root.parent / "mean.yaml")
-    marked = [line.split() for line in done.stdout.splitlines() if "weights dropped" in line]
+    marked = [line.split() for line in done.stdout.splitlines() if line.split()[-2:-1] == ["dropped"]]
     assert [line[1] for line in marked] == ["0001-teacher-final"]
     assert "by the budget search.checkpoints_gb: 0001-teacher-final. raysearch.export says" in done.stdout
 
@@ -92,6 +95,47 @@ def test_a_refused_file_leaves_nothing_written(study, write_view):
     write_view(0, split="test")
     assert ensemble(study.root).returncode == 2
     assert not study.ensembles.exists()
+
+
+def test_a_plain_mean_that_is_ahead_is_recommended_where_the_selection_is_not_sure(study, write_view):
+    rng = np.random.default_rng(1)
+    labels = np.arange(60) % 3
+    for number in range(12):  # all alike: which of them the selection likes is chance
+        logits = rng.normal(size=(60, 3)) + 0.7 * np.eye(3)[labels]
+        write_view(number, probs=(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32))
+    recipe = study.root.parent / "few.yaml"
+    recipe.write_text("name: few\nrounds: 1\nbest_n: 12\n")  # one pick: as good as the best single, for sure
+    done = ensemble(study.root, "--recipe", recipe)
+    assert read_ensemble(study.ensemble("few")).recommended == "uniform"
+    assert "The interval includes zero" in done.stdout
+    assert "Recommended: the plain mean of the best 12 (method: uniform)" in done.stdout
+
+
+def test_predictions_made_elsewhere_join_and_are_said_not_to_ship(study, write_view, tmp_path):
+    write_view(0, strength=0.5)
+    ids = [f"{i:03d}" for i in range(60)]
+    probs = {
+        f"prob_{name}": np.where(np.arange(60) % 3 == at, 0.8, 0.1) for at, name in enumerate(["cat", "dog", "emu"])
+    }
+    pyarrow.parquet.write_table(pa.table({"id": ids, **probs}), tmp_path / "other.parquet")
+    done = ensemble(study.root, "--add", tmp_path / "other.parquet")
+    assert done.returncode == 0, done.stderr
+    assert "Made elsewhere: other.parquet. raysearch.export cannot ship an ensemble with them." in done.stdout
+    assert [member.trial for member in read_ensemble(study.ensemble("greedy")).members] == [None]
+
+
+def test_trials_that_have_not_finished_are_counted_and_left_out(study, write_view):
+    for number, state in enumerate(["COMPLETE", None, None, None]):
+        write_view(number, state=state)
+    done = ensemble(study.root)
+    assert done.returncode == 0, done.stderr
+    assert "Note: 3 trials (1, 2, 3) have not finished and are left out." in done.stdout
+
+
+def test_the_written_file_can_be_had_as_json(study, write_view):
+    write_view(0)
+    done = ensemble(study.root, "--json")
+    assert json.loads(done.stdout) == json.loads(study.ensemble("greedy").read_text())
 
 
 @pytest.mark.parametrize("module", ["raysearch.ensemble", "raysearch.ensemble.__main__"])

@@ -12,6 +12,9 @@ from raysearch.ensemble import (
     read_ensemble,
     write_ensemble,
 )
+from raysearch.ensemble.intervals import Gain
+from raysearch.ensemble.results import recommend
+from raysearch.ensemble.selection import Score
 from raysearch.errors import PredictionsError, UserError
 
 QUICK = Recipe(rounds=10, repeats=1, bootstrap=50)
@@ -40,16 +43,28 @@ def test_the_file_has_the_documented_keys(study, ensemble):
     content = json.loads(study.ensemble("greedy").read_text())
     assert list(content) == [
         *("name", "recipe", "split", "fingerprint", "classes", "n", "candidates", "members", "trajectory"),
-        *("best_round", "in_sample", "cross_fitted", "best_single", "gain"),
+        *("best_round", "in_sample", "cross_fitted", "best_single", "uniform", "gain", "disagreement"),
+        *("calibration", "recommended", "notes"),
     ]
     assert content["split"] == "held_out"
     assert (content["n"], content["candidates"]) == (60, 6)
-    assert set(content["members"][0]) == {"trial", "view", "weight", "weights_sha256"}
+    assert set(content["members"][0]) == {
+        *("trial", "view", "weight", "weights_sha256", "backbone", "contribution"),
+    }
+    assert set(content["members"][0]["contribution"]) == {"accuracy", "log_loss", "chosen"}
     assert set(content["trajectory"][0]) == {"round", "added", "accuracy", "log_loss"}
     assert len(content["trajectory"]) == 10
-    assert set(content["cross_fitted"]) == {"accuracy", "log_loss", "folds", "repeats"}
+    assert set(content["cross_fitted"]) == {
+        *("accuracy", "log_loss", "folds", "repeats", "low", "high", "confidence"),
+    }
     assert set(content["best_single"]) == {"name", "in_sample", "cross_fitted"}
+    assert set(content["uniform"]) == {"members", "in_sample", "cross_fitted"}
     assert set(content["gain"]) == {"accuracy", "low", "high", "confidence"}
+    assert set(content["disagreement"]) == {"mean", "matrix"}
+    assert len(content["disagreement"]["matrix"]) == len(content["members"])
+    assert set(content["calibration"]) == {
+        *("temperature", "bins", "ece", "ece_scaled", "log_loss", "log_loss_scaled"),
+    }
 
 
 def test_members_have_weight_sum_to_one_and_stand_by_weight(ensemble):
@@ -105,6 +120,83 @@ def test_members_that_are_gone_or_trained_again_are_all_refused(study, ensemble,
 def test_an_ensemble_of_other_data_is_refused(study, ensemble):
     with pytest.raises(PredictionsError, match="of other data"):
         ensemble_probs(replace(ensemble, fingerprint="0" * 64), load_library(study))
+
+
+def test_trials_that_are_all_identical_make_an_ensemble_that_gains_nothing(study, write_view):
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), size=60).astype(np.float32)
+    for number in range(4):
+        write_view(number, probs=probs)
+    ensemble = build_ensemble(study, QUICK)
+    assert ensemble.best_single.name == "0000-student-final"
+    assert (ensemble.gain.accuracy, ensemble.gain.low, ensemble.gain.high) == (0, 0, 0)
+    assert ensemble.recommended == "single"
+    assert ensemble.in_sample.accuracy == ensemble.best_single.in_sample.accuracy
+
+
+def test_a_class_that_is_never_predicted_is_noted(study, write_view):
+    probs = np.tile(np.float32([0.5, 0.4, 0.1]), (60, 1))
+    probs[::2] = [0.2, 0.7, 0.1]
+    write_view(0, probs=probs)
+    ensemble = build_ensemble(study, QUICK)
+    assert ensemble.notes == ("the ensemble never predicts 'emu': of its samples none is right",)
+    assert np.isfinite(ensemble.calibration.temperature)
+
+
+def test_a_class_with_few_samples_is_noted_with_the_folds_that_it_allows(study, write_view):
+    labels = np.arange(60, dtype=np.int32) % 2
+    labels[:3] = 2
+    write_view(0, labels=labels)
+    ensemble = build_ensemble(study, QUICK)
+    assert ensemble.cross_fitted.folds == 3
+    assert "cross-fitted with 3 folds, not 5: a class has only 3 held-out samples" in ensemble.notes
+
+
+def test_one_hot_probabilities_have_finite_figures(study, write_view):
+    for number in range(3):
+        said = np.random.default_rng(number).integers(3, size=60)
+        write_view(number, probs=np.eye(3, dtype=np.float32)[np.where(said == 2, np.arange(60) % 3, said)])
+    ensemble = build_ensemble(study, QUICK)
+    write_ensemble(study.ensemble("greedy"), ensemble)  # refuses what is no finite number
+    assert read_ensemble(study.ensemble("greedy")) == ensemble
+
+
+@pytest.mark.parametrize("method", ["greedy", "bagged", "uniform"])
+def test_every_method_is_read_back_as_it_was_written_and_repeats_itself(study, ensemble, method):
+    recipe = Recipe(name=method, method=method, rounds=5, bags=3, refine="none", repeats=2, bootstrap=20)
+    built = build_ensemble(study, recipe)
+    write_ensemble(study.ensemble(method), built)
+    assert read_ensemble(study.ensemble(method)) == built == build_ensemble(study, recipe)
+
+
+def test_refined_weights_have_a_smaller_log_loss_in_sample(study, ensemble):
+    refined = build_ensemble(study, QUICK.model_copy(update={"refine": "log_loss"}))
+    assert refined.in_sample.log_loss < ensemble.in_sample.log_loss
+    assert sum(member.weight for member in refined.members) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("low", "single", "uniform", "expected"),
+    [
+        (0.01, 0.5, 0.9, "ensemble"),
+        (0.0, 0.5, 0.6, "uniform"),
+        (0.0, 0.6, 0.5, "single"),
+        (-0.1, 0.5, 0.5, "single"),
+    ],
+)
+def test_what_is_recommended(low, single, uniform, expected):
+    gain = Gain(0.0, low, 0.2, 0.95)
+    assert recommend(gain, Score(single, 1.0), Score(uniform, 1.0)) == expected
+
+
+def test_an_ensemble_of_an_earlier_version_is_refused_with_what_to_do(study, ensemble):
+    path = study.ensemble("greedy")
+    write_ensemble(path, ensemble)
+    content = json.loads(path.read_text())
+    for key in ("calibration", "uniform", "disagreement", "recommended", "notes"):
+        del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"greedy\.json: written by an earlier version.*run raysearch\.ensemble again"):
+        read_ensemble(path)
 
 
 def test_a_missing_ensemble_says_how_to_make_one(study):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from raysearch.ensemble import load_library
+from raysearch.ensemble import is_dropped, load_library
 from raysearch.errors import PredictionsError, StudyError
-from raysearch.io import write_yaml
+from raysearch.io import write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths
 
 
@@ -39,11 +39,54 @@ def test_probabilities_are_mapped_from_the_file_not_copied(study, write_view):
     assert not probs.flags.writeable
 
 
-def test_a_finished_trial_without_predictions_is_noted_and_left_out(study, write_view, caplog):
+def test_a_finished_trial_without_predictions_is_noted_and_left_out(study, write_view):
     write_view(0)
     write_view(1).unlink()
-    assert load_library(study).names == ("0000-student-final",)
-    assert "0001" in caplog.text
+    library = load_library(study)
+    assert library.names == ("0000-student-final",)
+    assert library.notes == ("trial 1 has no stored predictions of these views and is left out",)
+
+
+def test_trials_that_have_not_finished_are_named_and_left_out(study, write_view):
+    write_view(0)
+    for number in range(1, 8):
+        write_view(number, state=None)
+    library = load_library(study)
+    assert library.names == ("0000-student-final",)
+    assert library.notes == ("7 trials (1, 2, 3, 4, 5 and 2 more) have not finished and are left out",)
+
+
+def test_a_view_comes_with_its_forms_at_other_resolutions_unless_they_are_not_wanted(study, write_view):
+    for view in ("student-final-40px", "student-final", "teacher-final-40px", "student-final-tencrop"):
+        write_view(0, view)
+    assert load_library(study).names == tuple(
+        f"0000-{v}" for v in ("student-final", "student-final-40px", "teacher-final-40px", "student-final-tencrop")
+    )
+    assert load_library(study, ["student-final"]).names == ("0000-student-final", "0000-student-final-40px")
+    assert load_library(study, ["student-final"], resolutions=False).names == ("0000-student-final",)
+
+
+def test_weights_are_dropped_where_the_result_says_so_and_they_are_not_there(study, write_view):
+    write_view(0)
+    trial = study.trial(0)
+    assert not is_dropped(trial, "student")
+    write_json(trial.result, {"state": "COMPLETE", "dropped": ["student"]})
+    assert is_dropped(trial, "student")
+    assert not is_dropped(trial, "teacher")
+    write_text(trial.weights("student"), "brought back")
+    assert not is_dropped(trial, "student")
+    assert not is_dropped(study.trial(9), "student")
+
+
+def test_of_a_trial_of_several_trainings_each_must_have_its_weights(study, write_view):
+    write_view(0)
+    trial = study.trial(0)
+    write_json(trial.result, {"state": "COMPLETE", "dropped": ["student"]})
+    for fold in range(3):
+        write_text(trial.fold(fold).weights("student"), "weights")
+    assert not is_dropped(trial, "student")
+    trial.fold(1).weights("student").unlink()
+    assert is_dropped(trial, "student")
 
 
 def test_predictions_of_the_test_split_are_refused_by_name(study, write_view):
@@ -71,6 +114,7 @@ def test_every_file_that_does_not_fit_is_reported_with_its_difference(study, wri
     probs[7, 0] = np.nan
     write_view(6, probs=probs)
     write_view(7, labels=np.full(60, 3, dtype=np.int32))
+    write_view(9, sample_ids=("000", *(f"{i:03d}" for i in range(59))))
     study.trial(8).root.mkdir()
     study.trial(8).result.write_text("[]")
     expected = {
@@ -79,9 +123,10 @@ def test_every_file_that_does_not_fit_is_reported_with_its_difference(study, wri
         3: "sample '001' has label 'cat'",
         4: "not readable as predictions",
         5: "holds predictions of 0006-student-final, not of 0005-student-final",
-        6: "those of '007' do not",
+        6: "those of '007' do not: they sum to nan",
         7: "labels must lie in 0 to 2",
         8: "holds no state",
+        9: "'000' stands more than once among its samples",
     }
     faults = faults_of(study)
     assert len(faults) == len(expected)

@@ -11,6 +11,15 @@ from raysearch.paths import StudyPaths
 
 BACKBONES = ("wrn_16_2", "resnet10t", "mobilenetv3_small_050")
 EPOCHS = 30
+CROSS_FITTED = {
+    "accuracy": 0.931,
+    "log_loss": 0.268,
+    "folds": 5,
+    "repeats": 4,
+    "low": 0.887,
+    "high": 0.958,
+    "confidence": 0.95,
+}
 ENDINGS = {3: "FAIL", 5: "PRUNED", 8: "PRUNED", 9: "RUNNING"}
 FAILURE = "training loss is nan in epoch 7; a lower trial.optimizer.lr or trial.method.alpha would help"
 
@@ -119,7 +128,7 @@ def write_ensemble(paths: StudyPaths, name: str = "greedy", **changes: Any) -> N
         "classes": study_facts()["data"]["classes"],
         "n": 200,
         "candidates": 16,
-        "members": [{"trial": t, "view": v, "weight": w, "weights_sha256": "ab" * 32} for t, v, w in members],
+        "members": [_member(t, v, w) for t, v, w in members],
         "trajectory": [
             {"round": at, "added": f"{t:04d}-{v}", "accuracy": accuracy, "log_loss": 0.31 - 0.06 * (1 - 0.6**at)}
             for at, accuracy in enumerate(grown, start=1)
@@ -127,15 +136,55 @@ def write_ensemble(paths: StudyPaths, name: str = "greedy", **changes: Any) -> N
         ],
         "best_round": 7,
         "in_sample": {"accuracy": 0.945, "log_loss": 0.251},
-        "cross_fitted": {"accuracy": 0.931, "log_loss": 0.268, "folds": 5, "repeats": 4},
+        "cross_fitted": CROSS_FITTED,
         "best_single": {
             "name": "0006-teacher-final",
             "in_sample": {"accuracy": 0.915, "log_loss": 0.302},
             "cross_fitted": {"accuracy": 0.904, "log_loss": 0.317},
         },
+        "uniform": {
+            "members": 16,
+            "in_sample": {"accuracy": 0.921, "log_loss": 0.291},
+            "cross_fitted": {"accuracy": 0.919, "log_loss": 0.293},
+        },
         "gain": {"accuracy": 0.027, "low": 0.004, "high": 0.051, "confidence": 0.95},
+        "disagreement": {"mean": 0.123, "matrix": [[float(a != b) for a in range(5)] for b in range(5)]},
+        "calibration": {
+            "temperature": 1.27,
+            "bins": 15,
+            "ece": 0.071,
+            "ece_scaled": 0.022,
+            "log_loss": 0.268,
+            "log_loss_scaled": 0.259,
+        },
+        "recommended": "ensemble",
+        "notes": ["trial 9 has not finished and is left out"],
     }
     write_json(paths.ensemble(name), value | changes)
+
+
+def without_later_figures(path: Path) -> None:
+    """Leave of an ensemble's file what the first version wrote."""
+    value = json.loads(path.read_text())
+    for key in ("uniform", "disagreement", "calibration", "recommended", "notes"):
+        del value[key]
+    for key in ("low", "high", "confidence"):
+        value["cross_fitted"].pop(key, None)
+    for member in value["members"]:
+        del member["backbone"], member["contribution"]
+    write_json(path, value)
+
+
+def _member(trial: int, view: str, weight: float) -> dict[str, Any]:
+    contribution = {"accuracy": round(0.04 * weight, 4), "log_loss": -0.1 * weight, "chosen": 0.85}
+    return {
+        "trial": trial,
+        "view": view,
+        "weight": weight,
+        "weights_sha256": "ab" * 32,
+        "backbone": BACKBONES[trial % 3],
+        "contribution": contribution,
+    }
 
 
 def write_fake_study(root: Path) -> StudyPaths:
@@ -145,7 +194,7 @@ def write_fake_study(root: Path) -> StudyPaths:
         write_trial(paths, number, ENDINGS.get(number, "COMPLETE"))
     write_ensemble(paths)
     gain = {"accuracy": 0.009, "low": -0.012, "high": 0.029, "confidence": 0.95}
-    cross_fitted = {"accuracy": 0.913, "log_loss": 0.281, "folds": 5, "repeats": 4}
+    cross_fitted = CROSS_FITTED | {"accuracy": 0.913, "log_loss": 0.281, "low": 0.866, "high": 0.945}
     uniform = {"method": "uniform"}
     write_ensemble(
         paths, "uniform", recipe=uniform, trajectory=[], best_round=None, gain=gain, cross_fitted=cross_fitted

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from fake_study import FAILURE, write_bare_study, write_ensemble, write_fake_study, write_gain_study, write_trial
+from fake_study import (
+    FAILURE,
+    without_later_figures,
+    write_bare_study,
+    write_ensemble,
+    write_fake_study,
+    write_gain_study,
+    write_trial,
+)
 from plotly.offline import get_plotlyjs
 
 from raysearch.errors import StudyError
@@ -175,7 +183,7 @@ def test_dropped_weights_are_marked_at_the_trial_and_at_its_members(tmp_path):
     assert states["1"] == "COMPLETE weights dropped: student"
     assert states["6"] == "COMPLETE weights dropped: student"
     assert states["0"] == "COMPLETE"
-    members = {row[0]: row[1] for row in rows(section(page, "ensembles")) if len(row) == 5}
+    members = {row[0]: row[1] for row in rows(section(page, "ensembles")) if len(row) == 7}
     assert members["1"] == "student-final weights dropped"
     assert members["6"] == "teacher-final"
 
@@ -231,9 +239,50 @@ def test_members_are_listed_with_weight_and_linked_to_their_trial(page):
 
 def test_each_ensemble_shows_both_figures_beside_those_of_the_best_single_model(page):
     table = rows(section(page, "ensembles"))
+    assert ["Accuracy, cross-fitted", "93.1 %", "90.4 %", "91.9 %"] in table  # the last: the plain mean's
+    assert ["Accuracy, in-sample", "94.5 %", "91.5 %", "92.1 %"] in table
+    assert ["Log loss, cross-fitted", "0.281", "0.317"] in table  # the uniform ensemble's: it is the plain mean
+
+
+def test_an_ensemble_shows_its_interval_calibration_disagreement_and_what_each_member_adds(page):
+    shown = " ".join(re.sub(r"<[^>]+>", " ", section(page, "ensembles")).split())
+    assert "95 % interval of the ensemble's cross-fitted accuracy: 88.7 % to 95.8 %" in shown
+    assert "expected error 7.1 %, 2.2 % with temperature 1.27, which changes the log loss by −0.009." in shown
+    assert "Two members differ on 12.3 % of the images, on average." in shown
+    assert "Note: trial 9 has not finished and is left out." in shown
+    assert ["6", "teacher-final", "0.400", "+1.6", "85 %"] in [
+        row[:3] + row[4:6] for row in rows(section(page, "ensembles")) if len(row) == 7
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recommended", "expected"),
+    [
+        ("single", "Recommended: the single model 0006-teacher-final, the simpler choice."),
+        ("uniform", "Recommended: the plain mean of the best 16, which is simpler."),
+    ],
+)
+def test_what_is_recommended_where_the_gain_is_not_certain_is_said(tmp_path, recommended, expected):
+    paths = write_bare_study(tmp_path)
+    gain = {"accuracy": 0.009, "low": -0.012, "high": 0.029, "confidence": 0.95}
+    write_ensemble(paths, gain=gain, recommended=recommended)
+    assert expected in section(render(read_study(tmp_path)), "ensembles")
+
+
+def test_an_ensemble_that_an_earlier_version_wrote_is_shown_with_what_it_has(tmp_path):
+    paths = write_bare_study(tmp_path)
+    write_trial(paths, 6)
+    write_ensemble(paths)
+    without_later_figures(paths.ensemble("greedy"))
+    table = rows(section(render(read_study(tmp_path)), "ensembles"))
     assert ["Accuracy, cross-fitted", "93.1 %", "90.4 %"] in table
-    assert ["Accuracy, in-sample", "94.5 %", "91.5 %"] in table
-    assert ["Log loss, cross-fitted", "0.281", "0.317"] in table  # the uniform ensemble's
+    assert ["6", "teacher-final", "0.400"] in [row[:3] for row in table if len(row) == 5]
+
+
+def test_a_member_made_elsewhere_is_shown_by_its_file(tmp_path):
+    paths = write_bare_study(tmp_path)
+    write_ensemble(paths, members=[{"trial": None, "view": "other.parquet", "weight": 1.0, "contribution": None}])
+    assert ["–", "other.parquet", "1.000", "–", "–"] in rows(section(render(read_study(tmp_path)), "ensembles"))
 
 
 def test_the_page_names_no_address_outside_itself(page):

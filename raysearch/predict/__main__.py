@@ -1,15 +1,22 @@
-"""`python -m raysearch.predict SET_DIR IMAGES_OR_SOURCE`: classify images with a checkpoint set."""
+"""`python -m raysearch.predict SET_DIR IMAGES...`: classify images with a checkpoint set."""
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 
 from raysearch.cli import run
+from raysearch.errors import DataError, UserError
 from raysearch.io import display_path
-from raysearch.predict import load_set, open_images, predict_all
-from raysearch.predict.table import check_out, first_rows, prediction_table, write_table
+from raysearch.predict import First, Images, Tta, load_set, open_images, predictions
+from raysearch.predict.table import Columns, shown
+from raysearch.predict.table_file import WRITERS, TableWriter, check_out, table_file
+from raysearch.predict.vipriors import SubmissionWriter, check_submission
 
 ROWS_SHOWN = 20
 
@@ -18,11 +25,12 @@ def command(
     set_dir: Annotated[
         Path, typer.Argument(help="The set's folder, as raysearch.export wrote it.", show_default=False)
     ],
-    images_or_source: Annotated[
-        str,
+    images: Annotated[
+        list[str],
         typer.Argument(
-            help="An image file, or a folder of images (those in folders below it too). It is read as a labelled "
-            "source when it is `digits`, when it holds train, val or test.parquet, or when --split is given.",
+            help="Image files and folders of images (those in folders below too); or Parquet files with a column "
+            "`image`, with or without labels; or one labelled source: `digits`, a folder with train, val or "
+            "test.parquet, or any other with --split.",
             show_default=False,
         ),
     ],
@@ -34,23 +42,93 @@ def command(
         Path | None,
         typer.Option(help="Write all predictions to this .csv or .parquet file. Default: print the first 20."),
     ] = None,
+    format_: Annotated[
+        Literal["table", "vipriors"],
+        typer.Option(
+            "--format",
+            help="`table`: the columns above. `vipriors`: that challenge's submission, a .csv of class indices.",
+        ),
+    ] = "table",
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Add columns top1, top1_prob, ... for so many of the best classes.")
+    ] = 0,
+    tta: Annotated[
+        Tta | None,
+        typer.Option(help="How every member looks at an image: its centre, or ten crops. Default: each as selected."),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The plain vote's probabilities, not calibrated by the set's temperature.")
+    ] = False,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Images that cannot be read are listed, but are no error.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file --out.")] = False,
 ) -> None:
-    """Classify images. Columns: id, prediction, confidence, and prob_CLASS for each class.
+    """Classify images with a checkpoint set.
 
-    An id is the image's path below the folder given, or its id in the source.
+    Columns: id; prediction, a class; confidence, its probability; agreement,
+    the share of the vote (by weight) of the members whose own choice it is;
+    and prob_CLASS for each class.
+
+    An id is the image's path below the folder given, or below the folder that
+    all given lie in; in a Parquet file its `image.path`; its id in a source.
+
+    Images that cannot be read are left out and named at the end, with exit
+    code 2. What is done when a run breaks off is kept in NAME.partial.csv.
     """
+    is_submission = format_ == "vipriors"
+    if is_submission and not out:
+        raise UserError("--format vipriors: needs --out, a .csv file")
     if out:
-        check_out(out)
+        check_out(out, overwrite=overwrite, endings=(".csv",) if is_submission else tuple(WRITERS))
     checkpoint_set = load_set(set_dir)
-    images = open_images(images_or_source, split, checkpoint_set.image_sizes, checkpoint_set.manifest.data)
-    table = prediction_table(*predict_all(checkpoint_set, images), checkpoint_set.classes)
+    if tta:
+        checkpoint_set = checkpoint_set.with_tta(tta)
+    columns = Columns(checkpoint_set.classes, [member.weight for member in checkpoint_set.members], top_k)
+    found = open_images(images, split, checkpoint_set.image_sizes, checkpoint_set.manifest.data)
+    if is_submission:
+        check_submission(found.ids, checkpoint_set.classes)
+    faults: list[str] = []
+
+    def tables(wanted: Images) -> Iterator[pa.Table]:
+        for batch in predictions(checkpoint_set, wanted, faults):
+            yield columns.table(batch, batch.vote if raw else checkpoint_set.calibrated(batch.vote))
+
     if out:
-        write_table(out, table)
-        print(f"{table.num_rows} predictions written to {display_path(out)}")
-        return
-    Console(markup=False, highlight=False, soft_wrap=True).print(first_rows(table, ROWS_SHOWN))
-    if table.num_rows > ROWS_SHOWN:
-        print(f"{table.num_rows - ROWS_SHOWN} more; --out predictions.csv keeps them all, with every probability")
+        rows = _write(out, tables(found), _writer(out, columns, is_submission=is_submission), faults)
+        left_out = f"; left out: {len(faults)} of {len(found.ids)} images, which cannot be read" if faults else ""
+        print(f"{rows} predictions written to {display_path(out)}{left_out}")
+    else:
+        _print(list(tables(First(found, ROWS_SHOWN))), top_k, len(found.ids))
+    if faults and skip_broken:
+        print(*(f"skipped: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+    elif faults:
+        raise DataError(faults)
+
+
+def _writer(out: Path, columns: Columns, *, is_submission: bool) -> Callable[[Path], TableWriter]:
+    if is_submission:
+        return partial(SubmissionWriter, classes=columns.classes)
+    return partial(WRITERS[out.suffix], schema=columns.schema)
+
+
+def _write(
+    out: Path, tables: Iterator[pa.Table], open_writer: Callable[[Path], TableWriter], faults: Sequence[str]
+) -> int:
+    """Rows written; there is no file, but a `DataError`, where no image can be read."""
+    with table_file(out, open_writer) as file:
+        for table in tables:
+            file.write(table)
+        if not file.rows:
+            raise DataError(faults)
+    return file.rows
+
+
+def _print(tables: Sequence[pa.Table], top_k: int, count: int) -> None:
+    rows = pa.concat_tables(tables)
+    Console(markup=False, highlight=False, soft_wrap=True).print(shown(rows, top_k))
+    if count > ROWS_SHOWN:
+        print(f"{count - ROWS_SHOWN} more; --out predictions.csv keeps them all, with every probability")
 
 
 def main() -> None:

@@ -1,39 +1,49 @@
-"""The images that a verb is given, batch by batch at every size that a set needs: loose files or a source's split."""
+"""The images that a verb is given, batch by batch at every size that a set needs: files, or a source's split."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, available_splits, find_images, open_dataset, read_images, split_name
+from raysearch.data import Dataset, available_splits, open_dataset, split_name
 from raysearch.data.sources import kind_of, source_folder
+from raysearch.errors import DataError
+from raysearch.predict.decoding import Batch, batch_size_of
+from raysearch.predict.files import open_files, open_parquet
 
-BATCH_SIZE = 256
 
-Batch: TypeAlias = tuple[list[str], dict[int, np.ndarray]]
-"""Sample ids, and by image size uint8 [batch, size, size, 3]."""
+class Images(Protocol):
+    """Images in an order of their own."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All of them, each once."""
+
+    def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
+        """Those that can be read, in the order of `ids`; ``faults`` gets a line for each that cannot."""
 
 
 @dataclass(frozen=True)
-class LooseImages:
-    """One image file, or every image below a folder; an id is the path below that folder."""
+class First:
+    """The first ``count`` of other images."""
 
-    root: Path
-    paths: Sequence[Path]
+    images: Images
+    count: int
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @property
+    def ids(self) -> Sequence[str]:
+        return self.images.ids[: self.count]
 
-    def batches(self, image_sizes: Sequence[int]) -> Iterator[Batch]:
-        """In the order of `paths`. Raises `DataError` naming every file that cannot be decoded."""
-        folder = self.root if self.root.is_dir() else self.root.parent
-        readers = (read_images(self.paths, size, BATCH_SIZE) for size in image_sizes)
-        for parts in zip(*readers, strict=True):
-            ids = [Path(path).relative_to(folder).as_posix() for path in parts[0][0]]
-            yield ids, {size: images for size, (_, images) in zip(image_sizes, parts, strict=True)}
+    def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
+        left = self.count
+        for ids, batch in self.images.batches(image_sizes, faults):
+            yield ids[:left], {size: images[:left] for size, images in batch.items()}
+            left -= len(ids)
+            if left <= 0:
+                return
 
 
 @dataclass(frozen=True)
@@ -48,33 +58,39 @@ class LabelledSplit:
         return next(iter(self.datasets.values()))
 
     @property
+    def ids(self) -> Sequence[str]:
+        return self.dataset.splits[self.name].sample_ids
+
+    @property
     def labels(self) -> np.ndarray:
         """int64 [samples], indices in the source's classes"""
         return self.dataset.splits[self.name].labels
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, image_sizes: Sequence[int]) -> Iterator[Batch]:
-        """In the order of the split."""
+    def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
+        """In the order of the split, of which every image is readable."""
         splits = {size: self.datasets[size].splits[self.name] for size in image_sizes}
-        ids = self.dataset.splits[self.name].sample_ids
-        for start in range(0, len(self), BATCH_SIZE):
-            rows = slice(start, start + BATCH_SIZE)
-            yield list(ids[rows]), {size: split.images[rows] for size, split in splits.items()}
+        batch_size = batch_size_of(image_sizes)
+        for start in range(0, len(self.ids), batch_size):
+            rows = slice(start, start + batch_size)
+            yield list(self.ids[rows]), {size: split.images[rows] for size, split in splits.items()}
 
 
-def open_images(
-    text: str, split: str | None, image_sizes: Sequence[int], data: DataConfig
-) -> LooseImages | LabelledSplit:
-    """What ``text`` means: a source if ``split`` is given, if it is `digits` or a folder of Parquet files, else files.
+def open_images(texts: Sequence[str], split: str | None, image_sizes: Sequence[int], data: DataConfig) -> Images:
+    """What ``texts`` mean: a source if ``split`` is given, or if it is `digits` or a folder of Parquet files; Parquet
+    files; else image files and folders of them.
 
     ``data`` as in `open_split`. Raises `DataError` as the source or the search for files does.
     """
-    path = Path(text)
-    if split or text == "digits" or (path.is_dir() and kind_of(path) == "parquet"):
-        return open_split(text, split or "test", image_sizes, data)
-    return LooseImages(path, find_images(path))
+    if split or _is_source(texts):
+        if len(texts) > 1:
+            raise DataError(f"--split {split}: goes with one source, got {len(texts)}: {', '.join(texts)}")
+        return open_split(texts[0], split or "test", image_sizes, data)
+    is_parquet = [text.lower().endswith(".parquet") for text in texts]
+    if all(is_parquet):
+        return open_parquet(texts)
+    if any(is_parquet):
+        raise DataError(f"{texts[is_parquet.index(True)]}: Parquet files and other images cannot be given together")
+    return open_files(texts)
 
 
 def open_split(source: str, split: str, image_sizes: Sequence[int], data: DataConfig) -> LabelledSplit:
@@ -85,6 +101,13 @@ def open_split(source: str, split: str, image_sizes: Sequence[int], data: DataCo
     """
     name, config = split_name(split), _split_as(source, data)
     return LabelledSplit(name, {size: open_dataset(config, size, [name]) for size in image_sizes})
+
+
+def _is_source(texts: Sequence[str]) -> bool:
+    if len(texts) > 1:
+        return False
+    path = Path(texts[0])
+    return texts[0] == "digits" or (path.is_dir() and kind_of(path) == "parquet")
 
 
 def _split_as(source: str, data: DataConfig) -> DataConfig:

@@ -1,19 +1,17 @@
 """The manifest of a checkpoint set, `ensemble.json`: members, weights, figures, and a SHA-256 for every file."""
 
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from raysearch.config import DataConfig, Probability
-from raysearch.errors import SetError
-from raysearch.io import display_path, sha256
-from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEWS, SetPaths, StudyPaths, view_parts
+from raysearch.config import DataConfig, Positive, Probability
+from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEW_PATTERN, view_parts
 from raysearch.section import Section
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Counts up when a set of this format can no longer be read as one of the format before."""
-WEIGHTS_TOLERANCE = 1e-9
+Side = Annotated[int, Field(ge=1)]
+"""Of a square image, in pixels."""
 
 
 class _Stored(Section):
@@ -22,26 +20,43 @@ class _Stored(Section):
     model_config = ConfigDict(extra="ignore")
 
 
+class ModelEntry(_Stored):
+    """The weights of one training."""
+
+    folder: str
+    """Below the set, with slashes, in timm's local-dir layout; views of the same weights share it."""
+    fold: int | None = None
+    """Of a member of a study with `data.folds`: the fold that these weights have not learned from."""
+    refit: int | None = None
+    """Of a refitted member: the trial, in the refit's own study, that trained these weights."""
+    seed: int
+    """Of the training."""
+
+
 class MemberEntry(_Stored):
-    """One view of one training, and its share of the vote."""
+    """One view of one trial, and its share of the vote; its probabilities are the mean of its models'."""
 
     name: str
-    folder: str
-    """Below the set, with slashes; views of the same weights share it."""
     trial: int
-    view: Annotated[str, Field(pattern=f"^({'|'.join(VIEWS)})$")]
+    view: Annotated[str, Field(pattern=f"^{VIEW_PATTERN}$")]
     weight: Annotated[float, Field(gt=0, le=1)]
+    models: Annotated[list[ModelEntry], Field(min_length=1)]
+    """One; or one a fold (`data.folds`), in their order; or, refitted, one a seed."""
     backbone: str
-    image_size: Annotated[int, Field(ge=1)]
+    image_size: Side
     """Side of the square image the network sees, in pixels."""
-    tencrop_side: Annotated[int, Field(ge=1)] | None = None
+    tencrop_side: Side | None = None
     """Side of the square that a TenCrop view's crops are taken from, in pixels; None in other views."""
+    tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
+    """Side of a crop as a share of that square's, should TenCrop be asked for."""
     aux_fusion: Probability | None
     """The auxiliary head's share in a fused view; None in a final one."""
     aux_stage: int | None = None
     """The stage that the auxiliary head sits on, an index into timm's `feature_info`; None: the last but one."""
+    contribution: dict[str, Any] | None = None
+    """What the ensemble gains by this member, as in the study's ensemble file."""
     config: dict[str, Any]
-    """The training's `TrainingConfig`, as it was."""
+    """The trial's `TrainingConfig`, as it was; of several models that of the first, but for fold or seed."""
 
     @property
     def is_fused(self) -> bool:
@@ -53,16 +68,55 @@ class MemberEntry(_Stored):
         return self.tencrop_side or self.image_size
 
     @property
+    def folders(self) -> list[str]:
+        """Of its models, below the set."""
+        return [model.folder for model in self.models]
+
+    @property
     def files(self) -> list[str]:
         """The files that its prediction needs, as the manifest lists them."""
         names = [MEMBER_CONFIG, MEMBER_WEIGHTS, *([MEMBER_AUX_HEAD] if self.is_fused else [])]
-        return [f"{self.folder}/{name}" for name in names]
+        return [f"{folder}/{name}" for folder in self.folders for name in names]
+
+
+class OnnxInput(_Stored):
+    """One input of the ONNX file: float32 [batch, 3, side, side], RGB from 0 to 255, the same images at each side."""
+
+    name: str
+    side: Side
+
+
+class OnnxEntry(_Stored):
+    """The whole weighted vote as one ONNX file, normalisation and crops included."""
+
+    file: str
+    """Below the set."""
+    inputs: Annotated[list[OnnxInput], Field(min_length=1)]
+    outputs: list[str]
+    """`probs`, float32 [batch, classes], and `calibrated`: the same by `temperature`."""
+    opset: int
+
+
+class Provenance(_Stored):
+    """Who trained the weights, with what."""
+
+    study: str
+    commit: str | None = None
+    """The git commit of the raysearch that trained, where it ran from a checkout."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """What the members were trained with."""
+    trained: str | None = None
+    """When the study began: ISO 8601, UTC."""
+    exported: str | None = None
+    """When the set was written: ISO 8601, UTC."""
+    data_licence: str | None = None
+    """Of the images that the members have learned from, as their source states it; None: it states none."""
 
 
 class Manifest(_Stored):
     """Everything about a set but the weights themselves."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     name: str
     """The ensemble's name."""
     study: str
@@ -71,96 +125,20 @@ class Manifest(_Stored):
     split: str
     """The split that decided on the ensemble."""
     fingerprint: str
-    """Of the data that the study was made with."""
+    """Of the data that the members were trained with."""
     data: DataConfig
-    """How the study split its data: the images of `test` are those no decision has seen."""
+    """How that data was split: the images of `test` are those no decision has seen."""
     members: Annotated[list[MemberEntry], Field(min_length=1)]
+    temperature: Positive = 1.0
+    """T in p^(1/T), normalised: makes the vote's probabilities as often right as they say."""
+    refitted: bool = False
+    """Whether the members were trained again, on train and held_out together, since `figures` were found: they, and
+    `temperature`, are then of the members as searched."""
     figures: dict[str, Any]
-    """`in_sample`, `cross_fitted`, `best_single` and `gain`, as in the study's ensemble file."""
+    """`in_sample`, `cross_fitted`, `best_single`, `gain` and more, as in the study's ensemble file."""
+    provenance: Provenance
+    onnx: OnnxEntry | None = None
     versions: dict[str, str]
     """What the set was written with."""
     files: dict[str, str]
     """SHA-256 of every file of the set but this one, by path below the set."""
-
-
-def read_manifest(paths: SetPaths) -> Manifest:
-    """The manifest, consistent in itself; no other file is looked at (`check_files` does).
-
-    Raises `SetError` for a folder that is no set and for a malformed manifest, with every mistake in it.
-    """
-    where = display_path(paths.manifest)
-    try:
-        manifest = Manifest.model_validate_json(_manifest_bytes(paths))
-    except ValidationError as error:
-        raise SetError(_fault_of(where, item["loc"], item["msg"]) for item in error.errors()) from error
-    if faults := _inconsistencies(manifest):
-        raise SetError(f"{where}: {fault}" for fault in faults)
-    return manifest
-
-
-def check_files(paths: SetPaths, manifest: Manifest) -> None:
-    """Compare every listed file with its SHA-256; one `SetError` names all that are missing or altered.
-
-    Files that are not listed are never opened.
-    """
-    faults = []
-    for name, expected in manifest.files.items():
-        path = paths.root / name
-        if not path.is_file():
-            faults.append(f"{display_path(path)}: missing from the set; export or copy the set again")
-        elif sha256(path) != expected:
-            faults.append(f"{display_path(path)}: altered: its SHA-256 is not the manifest's; copy the set again")
-    if faults:
-        raise SetError(faults)
-
-
-def _manifest_bytes(paths: SetPaths) -> bytes:
-    where = display_path(paths.root)
-    if not paths.root.is_dir():
-        raise SetError(f"{where}: no such folder; give the folder that raysearch.export wrote")
-    if not paths.manifest.is_file():
-        is_study = StudyPaths(paths.root).study.is_file()
-        hint = "it is a study; write a set of it with raysearch.export" if is_study else "see raysearch.export"
-        raise SetError(f"{where}: not a checkpoint set: it has no {paths.manifest.name}; {hint}")
-    try:
-        return paths.manifest.read_bytes()
-    except OSError as error:
-        raise SetError(f"{display_path(paths.manifest)}: cannot be read ({error.strerror})") from error
-
-
-def _fault_of(where: str, loc: tuple[int | str, ...], message: str) -> str:
-    if loc == ("format_version",):
-        return f"{where}: format_version: must be {FORMAT_VERSION}; read this set with the raysearch that wrote it"
-    return f"{where}: {'.'.join(map(str, loc)) or 'top level'}: {message[0].lower()}{message[1:]}"
-
-
-def _inconsistencies(manifest: Manifest) -> list[str]:
-    faults = [f"files: {name!r} must lie below the set" for name in manifest.files if _is_outside(name)]
-    faults += [
-        f"members: {member.name}: {name!r} is not among files"
-        for member in manifest.members
-        for name in member.files
-        if name not in manifest.files
-    ]
-    faults += [
-        f"members: {member.name}: tencrop_side must be given for a TenCrop view, at least image_size "
-        f"({member.image_size}), and for no other, got {member.tencrop_side}"
-        for member in manifest.members
-        if view_parts(member.view).is_tencrop == (member.tencrop_side is None) or member.input_side < member.image_size
-    ]
-    faults += [
-        f"members: {member.name}: aux_fusion must be given for a fused view and no other, got {member.aux_fusion}"
-        for member in manifest.members
-        if member.is_fused == (member.aux_fusion is None)
-    ]
-    if len(set(manifest.classes)) < len(manifest.classes):
-        faults.append("classes: a name stands twice")
-    total = sum(member.weight for member in manifest.members)
-    if abs(total - 1) > WEIGHTS_TOLERANCE:
-        faults.append(f"members: weights must sum to 1, got {total:g}")
-    return faults
-
-
-def _is_outside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name

@@ -1,18 +1,19 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, recall_score, top_k_accuracy_score
 
-from raysearch.errors import DataError
-from raysearch.evaluate import wilson_interval
+from raysearch.ensemble.calibration import expected_calibration_error
+from raysearch.errors import DataError, UserError
 from raysearch.evaluate.__main__ import command
-from raysearch.io import read_yaml
+from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
-from raysearch.predict import load_set, open_split, predict_all
+from raysearch.predict import LabelledSplit, load_set, open_split
 
 DIGITS = list("0123456789")
 
@@ -21,26 +22,82 @@ DIGITS = list("0123456789")
 def evaluate(small_set: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """The last line of what the command prints."""
 
-    def run(source: str | Path, split: str = "test") -> dict[str, Any]:
-        command(small_set, str(source), split)
+    def run(source: str | Path, split: str = "test", **options: Any) -> dict[str, Any]:
+        command(small_set, str(source), split, **options)
         return json.loads(capsys.readouterr().out.splitlines()[-1])
 
     return run
 
 
-def test_the_last_line_equals_an_independent_computation(
-    small_set: Path, evaluate: Callable[..., dict[str, Any]]
-) -> None:
+@pytest.fixture(scope="module")
+def test_split(small_set: Path) -> tuple[LabelledSplit, np.ndarray, np.ndarray]:
+    """The digits' test split, with the set's vote and that after temperature scaling."""
     loaded = load_set(small_set)
     split = open_split("digits", "test", loaded.image_sizes, loaded.manifest.data)
-    probs = predict_all(loaded, split)[1]
+    probs = loaded.predict({size: dataset.splits["test"].images for size, dataset in split.datasets.items()})
+    return split, probs, loaded.calibrated(probs)
+
+
+def test_the_last_line_equals_an_independent_computation(
+    test_split: tuple[LabelledSplit, np.ndarray, np.ndarray], evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    split, probs, scaled = test_split
+    labels, predicted = split.labels, probs.argmax(1)
     figures = evaluate("digits")
     assert figures["n"] == 1797 - 100
-    assert figures["accuracy"] == pytest.approx(np.mean(probs.argmax(1) == split.labels))
-    assert figures["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(split.labels, probs.argmax(1)))
     normalised = probs / probs.sum(axis=1, keepdims=True)
-    assert figures["log_loss"] == pytest.approx(log_loss(split.labels, normalised), abs=1e-5)
-    assert figures["accuracy_low"] < figures["accuracy"] < figures["accuracy_high"]
+    expected = {
+        "accuracy": np.mean(predicted == labels),
+        "balanced_accuracy": balanced_accuracy_score(labels, predicted),
+        "top5_accuracy": top_k_accuracy_score(labels, probs, k=5),
+        "log_loss": log_loss(labels, normalised),
+        "log_loss_scaled": log_loss(labels, scaled),
+        "ece": expected_calibration_error(probs, labels),
+        "ece_scaled": expected_calibration_error(scaled, labels),
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert all(figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] for name in expected)
+    assert {*expected, *(f"{name}_{end}" for name in expected for end in ("low", "high"))} == figures.keys() - {
+        "n",
+        "temperature",
+    }
+
+
+def test_the_file_holds_every_class_and_the_whole_confusion(
+    tmp_path: Path,
+    test_split: tuple[LabelledSplit, np.ndarray, np.ndarray],
+    evaluate: Callable[..., dict[str, Any]],
+) -> None:
+    labels, predicted = test_split[0].labels, test_split[1].argmax(1)
+    printed = evaluate("digits", out=tmp_path / "new" / "figures.json")
+    written = read_json(tmp_path / "new" / "figures.json")
+    assert printed.items() <= written.items()
+    assert written["confusion"] == confusion_matrix(labels, predicted).tolist()
+    assert written["classes"] == DIGITS
+    assert [row["recall"] for row in written["recalls"]] == pytest.approx(recall_score(labels, predicted, average=None))
+    assert all(row["recall_low"] <= row["recall"] <= row["recall_high"] for row in written["recalls"])
+    first = written["confusions"][0]
+    cell = written["confusion"][int(first["class"])][int(first["taken_for"])]
+    assert (
+        first["n"] == cell == max(n for a, row in enumerate(written["confusion"]) for b, n in enumerate(row) if a != b)
+    )
+    assert first["share"] == pytest.approx(cell / sum(written["confusion"][int(first["class"])]))
+
+
+@pytest.mark.parametrize(("name", "message"), [("figures.txt", r"must end in \.json"), ("old.json", "exists already")])
+def test_a_file_in_the_way_is_found_before_the_set_is_opened(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "old.json").write_text("mine")
+    with pytest.raises(UserError, match=message):
+        command(tmp_path / "no set", "digits", out=tmp_path / name)
+    assert (tmp_path / "old.json").read_text() == "mine"
+
+
+def test_overwriting_is_asked_for(tmp_path: Path, write_parquet: Callable[..., Path], small_set: Path) -> None:
+    (tmp_path / "old.json").write_text("mine")
+    source = write_parquet(tmp_path / "a", "test", ["7", "3"])
+    command(small_set, str(source), out=tmp_path / "old.json", overwrite=True)
+    written = read_json(tmp_path / "old.json")
+    assert written["n"] == sum(row["n"] for row in written["recalls"]) > 0
 
 
 def test_the_held_out_figure_is_the_stored_ensembles(
@@ -52,6 +109,15 @@ def test_the_held_out_figure_is_the_stored_ensembles(
     stored = float((selected.probs.argmax(1) == selected.library.labels).mean())
     assert evaluate("digits", "val")["accuracy"] == stored
     assert read_yaml(small_study.study)["data"]["counts"]["held_out"] == 40
+
+
+def test_another_look_at_the_images_gives_other_figures(
+    tmp_path: Path, write_parquet: Callable[..., Path], evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    source = write_parquet(tmp_path / "a", "test", DIGITS)
+    as_selected, center, tencrop = (evaluate(source, tta=tta) for tta in (None, "center", "tencrop"))
+    assert as_selected == center  # none of the set's members is of ten crops
+    assert tencrop["log_loss"] != center["log_loss"]
 
 
 def test_a_source_needs_only_the_split_asked_for_and_classes_in_any_order(
@@ -80,24 +146,26 @@ def test_unknown_classes_are_refused_by_name(
     assert ["'three'" in fault or "'four'" in fault for fault in caught.value.faults] == [True, True]
 
 
-def test_the_table_gives_the_recall_of_each_class(
-    small_set: Path, tmp_path: Path, write_parquet: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_give_figures_recalls_and_confusion_within_the_width(
+    small_set: Path,
+    tmp_path: Path,
+    write_parquet: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     command(small_set, str(write_parquet(tmp_path / "a", "test", ["7", "3"])))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Recall by class"
-    assert any("balanced accuracy" in line for line in lines)
-    assert sum("%" in line and "│" in line for line in lines) == 2
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert re.search(r"^│ balanced accuracy .* \d+\.\d %", text, re.MULTILINE)
+    assert re.search(r"^│ [37] +│ +\d+ │ +\d+\.\d % │ +\d+\.\d to \d+\.\d │$", text, re.MULTILINE)
+    assert re.search(r"^ [37]  [37] ( +(\d+|\.)){10}", text, re.MULTILINE)
+    assert json.loads(last)["n"] > 0
 
 
 def test_an_unknown_split_is_refused(evaluate: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(DataError, match="did you mean 'test'"):
         evaluate("digits", "tests")
-
-
-@pytest.mark.parametrize(
-    ("share", "n", "low", "high"),
-    [(0.5, 10, 0.23659, 0.76341), (1.0, 10, 0.72247, 1.0), (0.0, 10, 0.0, 0.27753), (0.8, 1000, 0.77410, 0.82363)],
-)
-def test_the_wilson_interval_matches_its_closed_form(share: float, n: int, low: float, high: float) -> None:
-    assert wilson_interval(share, n) == pytest.approx((low, high), abs=2e-5)

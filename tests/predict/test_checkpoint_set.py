@@ -12,9 +12,9 @@ import pytest
 from raysearch.data import open_dataset
 from raysearch.errors import SetError
 from raysearch.io import sha256
-from raysearch.models import infer
+from raysearch.models import infer, infer_tencrop
 from raysearch.paths import StudyPaths
-from raysearch.predict import load_set
+from raysearch.predict import CheckpointSet, load_set
 from raysearch.predictions import read_predictions
 
 WEIGHTS = "members/0001-student/model.safetensors"
@@ -76,7 +76,7 @@ def test_a_path_out_of_the_set_is_refused_by_name(
 def test_a_member_whose_files_are_not_listed_is_refused_by_name(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
 ) -> None:
-    edit(lambda manifest: manifest["members"][0].update({"folder": "../elsewhere"}))
+    edit(lambda manifest: manifest["members"][0]["models"][0].update({"folder": "../elsewhere"}))
     with pytest.raises(SetError, match=r"'\.\./elsewhere/model\.safetensors' is not among files"):
         load_set(spoilt)
 
@@ -84,7 +84,7 @@ def test_a_member_whose_files_are_not_listed_is_refused_by_name(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, r"format_version: must be 1; read this set with the raysearch that wrote it"),
+        ({"format_version": 1}, r"format_version: must be 2; export the set again, or read it with the raysearch that"),
         ({"classes": ["a", "a"]}, r"classes: a name stands twice"),
         ({"members": []}, r"members: list should have at least 1 item"),
         ({"files": 3}, r"files: input should be"),
@@ -153,7 +153,7 @@ def test_weights_of_another_backbone_are_refused_by_name(
 
 
 def test_files_beside_the_listed_ones_do_no_harm(spoilt: Path) -> None:
-    (spoilt / "README.md").write_text("mine")
+    (spoilt / "notes.md").write_text("mine")
     (spoilt / "members/0001-student/pytorch_model.bin").write_bytes(pickle.dumps(_Evil()))
     assert len(load_set(spoilt).members) == 4
 
@@ -200,3 +200,118 @@ def test_tencrop_and_whole_squares_of_one_side_are_not_mixed_up(
     classifier = loaded.classifiers["members/0000-teacher"]
     plain, mirrored = (infer(classifier, i).final for i in (images, images[:, :, ::-1]))
     np.testing.assert_allclose(loaded.predict({16: images}), 0.75 * plain + 0.25 * mirrored, atol=1e-6)
+
+
+def held_out(loaded: CheckpointSet, sizes: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
+    data = loaded.manifest.data
+    return {size: open_dataset(data, size).splits["held_out"].images for size in sizes or loaded.image_sizes}
+
+
+def test_the_vote_of_the_members_probabilities_is_the_prediction(small_set: Path, small_study: StudyPaths) -> None:
+    loaded = load_set(small_set)
+    members = loaded.predict_members(held_out(loaded))
+    assert members.shape == (4, 40, 10)
+    assert members.dtype == np.float64
+    for member, probs in zip(loaded.members, members, strict=True):
+        stored = read_predictions(small_study.trial(member.trial).predictions(member.view))
+        np.testing.assert_allclose(probs, stored.probs, atol=1e-6)
+    np.testing.assert_array_equal(loaded.vote(members), loaded.predict(held_out(loaded)))
+
+
+def test_calibration_is_by_the_sets_temperature_and_changes_no_guess(small_set: Path) -> None:
+    loaded = load_set(small_set)
+    probs = loaded.predict(held_out(loaded))
+    temperature = loaded.manifest.temperature
+    powers = probs ** (1 / temperature)
+    np.testing.assert_allclose(loaded.calibrated(probs), powers / powers.sum(1, keepdims=True), atol=1e-12)
+    np.testing.assert_array_equal(loaded.calibrated(probs).argmax(1), probs.argmax(1))
+    assert temperature != 1
+
+
+def test_with_tencrop_every_member_looks_at_ten_crops_and_with_center_at_none(small_set: Path) -> None:
+    loaded = load_set(small_set)
+    ten = loaded.with_tta("tencrop")
+    assert ten.image_sizes == (18, 37), "16 and 32 over 0.875"
+    images = {size: pixels[:6] for size, pixels in held_out(loaded, (16, 18, 32, 37)).items()}
+    crops = infer_tencrop(loaded.classifiers["members/0001-student"], images[37], 32).final
+    np.testing.assert_allclose(ten.predict_members(images)[2], crops, atol=1e-6)
+    assert np.abs(ten.predict(images) - loaded.predict(images)).max() > 1e-3
+    again = ten.with_tta("center")
+    assert again.image_sizes == loaded.image_sizes
+    np.testing.assert_array_equal(again.predict(images), loaded.predict(images))
+
+
+def test_a_passs_probabilities_serve_all_views_of_the_weights(small_set: Path) -> None:
+    runs = load_set(small_set).runs
+    assert runs == {
+        ("members/0000-teacher", 16, None): [0, 1],
+        ("members/0001-student", 32, None): [2],
+        ("members/0002-student", 32, None): [3],
+    }
+
+
+def test_a_link_out_of_the_set_is_refused_by_name_though_its_bytes_are_right(spoilt: Path, tmp_path: Path) -> None:
+    elsewhere = shutil.move(spoilt / WEIGHTS, tmp_path / "elsewhere.safetensors")
+    (spoilt / WEIGHTS).symlink_to(elsewhere)
+    with pytest.raises(SetError) as caught:
+        load_set(spoilt)
+    assert caught.value.faults == [
+        f"{spoilt / WEIGHTS}: a link out of the set, to {elsewhere}; copy the file itself into the set"
+    ]
+
+
+def test_a_folder_that_is_a_link_out_of_the_set_is_refused(spoilt: Path, tmp_path: Path) -> None:
+    shutil.move(spoilt / "members", tmp_path / "members")
+    (spoilt / "members").symlink_to(tmp_path / "members")
+    with pytest.raises(SetError, match=r"0001-student/model\.safetensors: a link out of the set"):
+        load_set(spoilt)
+
+
+def test_links_within_the_set_and_to_it_are_followed(spoilt: Path, tmp_path: Path) -> None:
+    (spoilt / "kept").mkdir()
+    shutil.move(spoilt / WEIGHTS, spoilt / "kept" / "weights")
+    (spoilt / WEIGHTS).symlink_to(spoilt / "kept" / "weights")
+    (tmp_path / "link").symlink_to(spoilt)
+    assert len(load_set(tmp_path / "link").members) == 4
+
+
+def test_a_link_to_itself_and_a_manifest_that_is_a_link_are_refused(spoilt: Path, tmp_path: Path) -> None:
+    (spoilt / WEIGHTS).unlink()
+    (spoilt / WEIGHTS).symlink_to(spoilt / WEIGHTS)
+    with pytest.raises(SetError, match=r"model\.safetensors: missing from the set"):
+        load_set(spoilt)
+    shutil.move(spoilt / "ensemble.json", tmp_path / "ensemble.json")
+    (spoilt / "ensemble.json").symlink_to(tmp_path / "ensemble.json")
+    with pytest.raises(SetError, match=r"ensemble\.json: a link out of the set"):
+        load_set(spoilt)
+
+
+def test_a_changed_byte_of_any_file_is_refused_by_its_name(spoilt: Path) -> None:
+    files = json.loads((spoilt / "ensemble.json").read_text())["files"]
+    assert {"README.md", WEIGHTS, "members/0001-student/config.json"} <= set(files)
+    for name in files:
+        content = (spoilt / name).read_bytes()
+        (spoilt / name).write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        with pytest.raises(SetError) as caught:
+            load_set(spoilt)
+        assert caught.value.faults == [
+            f"{spoilt / name}: altered: its SHA-256 is not the manifest's; copy the set again"
+        ]
+        (spoilt / name).write_bytes(content)
+
+
+def test_a_view_at_a_side_that_the_member_does_not_see_is_refused(
+    spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
+) -> None:
+    edit(lambda manifest: manifest["members"][2].update({"view": "student-final-40px"}))
+    with pytest.raises(SetError, match=r"0001-student-final: image_size must be 40, as its view .* got 32"):
+        load_set(spoilt)
+
+
+@pytest.mark.parametrize("backbone", ["local-dir:/tmp/x", "hf-hub:someone/model", "no_such_backbone"])
+def test_a_backbone_is_never_fetched_from_elsewhere(
+    spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None], backbone: str
+) -> None:
+    edit(lambda manifest: manifest["members"][2].update({"backbone": backbone}))
+    with pytest.raises(SetError, match=r"members: 0001-student-final: trial\.backbone: got"):
+        load_set(spoilt)

@@ -51,7 +51,8 @@ bench-full: bench  ## and build, train and run every backbone at its own size
 soak: setup  ## kill searches at random, 24 times, and check that nothing is lost
 	$(BIN)/python -m benchmarks.soak
 
-.venv-bench/.installed: benchmarks/requirements.txt constraints.txt
+.venv-bench/.installed: benchmarks/requirements.txt benchmarks/requirements-no-deps.txt constraints.txt
 	$(BIN)/python -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	-sed '/^#/d' benchmarks/requirements-no-deps.txt | xargs -n 1 .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 	touch $@

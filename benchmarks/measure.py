@@ -18,6 +18,8 @@ from timeit import Timer
 
 import torch
 
+from benchmarks.peers import MISSING
+
 HERE = Path(__file__).parent
 PEERS_VENV = HERE.parent / ".venv-bench"
 
@@ -89,10 +91,20 @@ def milliseconds(seconds: Sequence[float]) -> str:
 def peer(script: str, *args: str) -> None:
     """Run benchmarks/peers/``script`` in .venv-bench, with one thread; arrays go through files named in ``args``.
 
-    Raises `PeerMissing` where .venv-bench has not been made, and `subprocess.CalledProcessError` if the script fails.
+    Raises `PeerMissing` where .venv-bench has not been made or the script says that its peer is not there, and
+    `subprocess.CalledProcessError` if the script fails.
     """
     if not (PEERS_VENV / ".installed").is_file():
         raise PeerMissing(f"{PEERS_VENV.name} is not installed (make {PEERS_VENV.name}/.installed says why)")
-    command = [str(PEERS_VENV / "bin" / "python"), str(HERE / "peers" / script), *args]
+    try:
+        alone(PEERS_VENV / "bin" / "python", str(HERE / "peers" / script), *args)
+    except subprocess.CalledProcessError as failed:
+        if failed.returncode == MISSING:
+            raise PeerMissing(f"{script} cannot import its peer from {PEERS_VENV.name}") from failed
+        raise
+
+
+def alone(python: str | Path, *args: str) -> None:
+    """Run ``python`` with ``args`` and one thread, in a process of its own that can import `benchmarks`."""
     environment = {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=os.environ | environment)
+    subprocess.run([python, *args], check=True, env=os.environ | environment)

@@ -1,0 +1,17 @@
+"""Greedy selection, 50 rounds, 16 models x 10,000 samples x 1000 classes: 40 times as fast as the fastest peer.
+
+Peers: AutoGluon's, auto-sklearn's and phem's `EnsembleSelection`; see `ensemble_race`.
+"""
+
+from benchmarks.measure import Measured
+from benchmarks.rows.ensemble_library import Library
+from benchmarks.rows.ensemble_race import race
+
+NAME = "ensemble_16_models"
+BOUND = 40.0
+IS_AT_MOST = False
+LIBRARY = Library(models=16, samples=10_000, classes=1000)
+
+
+def measure() -> Measured:
+    return race(LIBRARY).speedup()

@@ -1,0 +1,18 @@
+"""Our side of the ensemble rows, a script as those of the peers: ``greedy`` as the command calls it."""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.peers.ensemble_side import run
+from raysearch.ensemble.selection import greedy
+
+
+def select(probs: list[np.ndarray], labels: np.ndarray, rounds: int) -> Sequence[int]:
+    return greedy(probs, labels, rounds).picks
+
+
+if __name__ == "__main__":
+    library, found, rounds, *mapped = sys.argv[1:]
+    run(select, library, found, rounds, is_mapped=bool(mapped))

@@ -225,8 +225,18 @@ class SetPaths:
     def manifest(self) -> Path:
         return self.root / "ensemble.json"
 
+    @property
+    def card(self) -> Path:
+        """What the set is, for people."""
+        return self.root / "README.md"
+
+    @property
+    def onnx(self) -> Path:
+        """The whole vote as one file, where it was asked for."""
+        return self.root / "ensemble.onnx"
+
     def member(self, name: str) -> Path:
-        """A member's folder, in timm's local-dir layout."""
+        """A folder with one training's weights, in timm's local-dir layout."""
         return self.root / "members" / name
 
 

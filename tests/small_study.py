@@ -5,7 +5,8 @@ Their conftest files import the fixtures; what takes time is made once a session
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,8 @@ from typer.testing import CliRunner
 
 from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
-from raysearch.ensemble import Member, Recipe, build_ensemble, write_ensemble
+from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, write_ensemble
+from raysearch.export import check, write
 from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml
 from raysearch.paths import StudyPaths
@@ -88,26 +90,38 @@ def _small_study(folder: Path) -> StudyPaths:
 def write_study(
     folder: Path, trials: Sequence[Mapping[str, Any]], mixed: Sequence[tuple[int, str, float]]
 ) -> StudyPaths:
-    """A training of an epoch for each of ``trials``, and the ensembles `greedy` and `mixed` (trial, view, weight)."""
+    """A training of an epoch for each of ``trials``, and the ensembles `greedy` and `mixed`."""
     torch.set_num_threads(1)
     study = StudyPaths(folder / "it's a [study]")
     for number, trial in enumerate(trials):
-        dataset = _train(study, number, trial)
-    facts = {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dataset.counts}
-    write_yaml(study.study, {"study": "small", "space": {"data": DATA}, "data": facts, "created": "2026-01-01"})
+        dataset = train_small(study, number, trial, DATA)
+    write_small_study_file(study, DATA, dataset)
     greedy = build_ensemble(study, Recipe(rounds=5, repeats=1, bootstrap=10, folds=2))
+    write_ensemble(study.ensemble(greedy.name), greedy)
+    write_members(study, greedy, mixed)
+    return study
+
+
+def write_small_study_file(study: StudyPaths, data: Mapping[str, Any], dataset: Dataset) -> None:
+    """`study.yaml`, of a search of the space ``data`` that was opened as ``dataset``."""
+    facts = {"fingerprint": dataset.fingerprint, "classes": list(dataset.classes), "counts": dataset.counts}
+    content = {"study": "small", "space": {"data": dict(data)}, "data": facts, "created": "2026-01-01"}
+    write_yaml(study.study, content)
+
+
+def write_members(study: StudyPaths, ensemble: Ensemble, mixed: Sequence[tuple[int, str, float]]) -> None:
+    """The ensemble `mixed`: ``ensemble``, but of these members (trial, view, weight)."""
     members = [
         Member(trial, view, weight, read_predictions(study.trial(trial).predictions(view)).weights_sha256)
         for trial, view, weight in mixed
     ]
-    for ensemble in (greedy, replace(greedy, name="mixed", members=tuple(members))):
-        write_ensemble(study.ensemble(ensemble.name), ensemble)
-    return study
+    write_ensemble(study.ensemble("mixed"), replace(ensemble, name="mixed", members=tuple(members)))
 
 
-def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
+def train_small(study: StudyPaths, number: int, trial: Mapping[str, Any], data: Mapping[str, Any]) -> Dataset:
+    """A training of an epoch as trial ``number``, and the data that it opened."""
     common = {"epochs": 1, "batch_size": 20, "precision": "float32", "augment": {"policy": "none"}}
-    config = TrainingConfig.model_validate({"data": DATA, "trial": {**common, **trial}})
+    config = TrainingConfig.model_validate({"data": data, "trial": {**common, **trial}})
     dataset = open_training_data(config)
     train(config, dataset, study.trial(number), _Silent(), number)
     write_result(study.trial(number), number, "COMPLETE", "accuracy", 1, config.trial.backbone, {})
@@ -115,16 +129,30 @@ def _train(study: StudyPaths, number: int, trial: Mapping[str, Any]) -> Dataset:
 
 
 @cache
-def export_mixed(study: StudyPaths) -> tuple[Path, str]:
+def export_mixed(study: StudyPaths, *options: str) -> tuple[Path, str]:
     """Runs the command for the ensemble `mixed`; the set's folder and what was printed."""
     app = typer.Typer()
     app.command()(export_command)
     out = study.root.parent / "sets" / "it's a #set"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # for the process that the command starts
-        result = CliRunner().invoke(app, [str(study.root), "--ensemble", "mixed", "--out", str(out)])
+        result = CliRunner().invoke(app, [str(study.root), "--ensemble", "mixed", "--out", str(out), *options])
     assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
     return out, result.output
+
+
+@contextmanager
+def checking_in_this_process() -> Iterator[None]:
+    """Spares exports the process in which a set is checked: seconds each."""
+
+    def in_this_process(
+        set_dir: Path, study: StudyPaths, ensemble: str, source: str, refit: StudyPaths | None
+    ) -> check.Check:
+        return check.check_set(set_dir, write.read_selected(study, ensemble, source, refit))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "check_in_fresh_process", in_this_process)
+        yield
 
 
 def _write_parquet(

@@ -22,7 +22,7 @@ LAYERS = (
 )
 """A part may import those of the lines above its own; parts of one line leave each other alone."""
 
-UPWARDS = {"data/__main__.py": {"preview"}}
+UPWARDS = {"data/__main__.py": {"preview"}, "export/__main__.py": {"tune"}}
 """A verb may show what stands above its part."""
 
 ONLY_IN = {

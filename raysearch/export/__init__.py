@@ -2,6 +2,6 @@
 
 from raysearch.export.check import Check
 from raysearch.export.selected import SelectedEnsemble, read_selected
-from raysearch.export.write import export_set
+from raysearch.export.write import Refitting, export_set
 
-__all__ = ["Check", "SelectedEnsemble", "export_set", "read_selected"]
+__all__ = ["Check", "Refitting", "SelectedEnsemble", "export_set", "read_selected"]

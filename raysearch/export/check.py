@@ -3,56 +3,75 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import timm
-import torch
 
-from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
 from raysearch.errors import SetError
+from raysearch.export.onnx_vote import onnx_difference
 from raysearch.export.selected import SelectedEnsemble
-from raysearch.io import display_path
-from raysearch.models import normalise
+from raysearch.export.timm_layout import check_timm_layout
 from raysearch.paths import StudyPaths
 from raysearch.predict import CheckpointSet, load_set
-from raysearch.section import validate
 from raysearch.train.figures import accuracy
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability that counts as the same."""
-TIMM_SAMPLES = 16
-"""Images that timm's own loader is compared on."""
+"""Largest difference of one of the vote's probabilities that counts as the same."""
+MEMBER_TOLERANCE = 1e-3
+"""Likewise of a member's, however small its weight."""
+SAMPLES_AT_ONCE = 500
+ONNX_SAMPLES = 32
+"""Images that onnxruntime is compared on."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A set's probabilities of the held-out split beside the stored ones."""
+    """A set's probabilities of images that its models have not learned from beside the stored ones."""
 
     n: int
     max_difference: float
+    """Of the vote's probabilities"""
+    member_difference: float
+    """Of a member's probabilities"""
+    member: str
+    """The one that differs the most"""
     accuracy: float
     stored_accuracy: float
+    onnx_difference: float | None = None
+    """Of the ONNX file's probabilities from the set's; None without such a file"""
 
     @property
     def fault(self) -> str | None:
         """What differs, if the two are not the same."""
         if not self.max_difference < TOLERANCE:
             return (
-                f"the set's probabilities differ from the stored ones by up to {self.max_difference:.2g}; "
-                f"less than {TOLERANCE:g} must hold"
+                f"the set's probabilities differ from the stored ones by up to {self.max_difference:.2g}, those of "
+                f"{self.member} the most; less than {TOLERANCE:g} must hold"
+            )
+        if not self.member_difference < MEMBER_TOLERANCE:
+            return (
+                f"the probabilities of member {self.member} differ from the stored ones by up to "
+                f"{self.member_difference:.2g}; less than {MEMBER_TOLERANCE:g} must hold"
             )
         if self.accuracy != self.stored_accuracy:
             return f"the set's held-out accuracy is {self.accuracy:.4f}, the stored one {self.stored_accuracy:.4f}"
+        if self.onnx_difference is not None and not self.onnx_difference < TOLERANCE:
+            return (
+                f"the ONNX file's probabilities differ from the set's by up to {self.onnx_difference:.2g}; less than "
+                f"{TOLERANCE:g} must hold; export without --format onnx"
+            )
         return None
 
 
-def check_in_fresh_process(set_dir: Path, study: StudyPaths, ensemble: str, source: str) -> Check:
+def check_in_fresh_process(
+    set_dir: Path, study: StudyPaths, ensemble: str, source: str, refit: StudyPaths | None
+) -> Check:
     """Run `raysearch.export.verify`. Raises `SetError` with the faults that it found, or with how it broke off."""
-    command = [sys.executable, "-m", "raysearch.export.verify", str(set_dir), str(study.root), ensemble, source]
+    arguments = [str(set_dir), str(study.root), ensemble, source, *([str(refit.root)] if refit else [])]
+    command = [sys.executable, "-m", "raysearch.export.verify", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
@@ -64,55 +83,83 @@ def check_in_fresh_process(set_dir: Path, study: StudyPaths, ensemble: str, sour
     return Check(**answer)
 
 
-def check_set(set_dir: Path, selected: SelectedEnsemble) -> Check:
-    """Load the set, predict the held-out split, and compare with the ensemble of the stored predictions.
+@dataclass(frozen=True)
+class _Block:
+    """Some images that one training held out: what the set says of them and what that training stored."""
 
-    Raises `SetError` when timm's own loader makes something else of a member than ours.
+    rows: np.ndarray
+    """int [samples]: of all images that the check is of"""
+    found: np.ndarray
+    stored: np.ndarray
+    """float64 [members, samples, classes]"""
+
+
+def check_set(set_dir: Path, selected: SelectedEnsemble) -> Check:
+    """Load the set, predict what each model's training held out, and compare with the stored predictions.
+
+    Of a study with folds, each image by the models of the fold that held it out; of a refit, the few images that were
+    kept out, by each seed's models. Raises `SetError` when timm's own loader makes something else of a model.
     """
     checkpoint_set = load_set(set_dir)
-    training = validate(TrainingConfig, checkpoint_set.members[0].config, display_path(checkpoint_set.paths.manifest))
-    dataset = selected.open_data(training)
-    images = {
-        side: _images(dataset.at(side, ["held_out"]), selected.library.sample_ids)
-        for side in checkpoint_set.image_sizes
-    }
-    _check_timm_layout(checkpoint_set, images)
-    stored, labels = selected.probs, selected.library.labels
-    probs = checkpoint_set.predict(images)
+    reference = selected.reference
+    worst = np.zeros(len(checkpoint_set.members))
+    probs, stored = np.zeros((2, *reference.probs.shape))
+    times = np.zeros((len(probs), 1))
+    for block in _blocks(checkpoint_set, selected):
+        worst = np.maximum(worst, np.abs(block.found - block.stored).max(axis=(1, 2)))
+        probs[block.rows] += checkpoint_set.vote(block.found)
+        stored[block.rows] += checkpoint_set.vote(block.stored)
+        times[block.rows] += 1
+    assert times.all(), "every image is held out by some training"
+    probs, stored = probs / times, stored / times
     return Check(
-        n=len(labels),
+        n=len(probs),
         max_difference=float(np.abs(probs - stored).max()),
-        accuracy=accuracy(probs, labels),
-        stored_accuracy=accuracy(stored, labels),
+        member_difference=float(worst.max()),
+        member=checkpoint_set.members[int(worst.argmax())].name,
+        accuracy=accuracy(probs, reference.labels),
+        stored_accuracy=accuracy(stored, reference.labels),
+        onnx_difference=_check_onnx(checkpoint_set, selected) if checkpoint_set.manifest.onnx else None,
     )
 
 
-def _images(dataset: Dataset, sample_ids: Sequence[str]) -> np.ndarray:
-    """uint8 [samples, size, size, 3]: held-out images in the order of ``sample_ids``"""
-    split = dataset.splits["held_out"]
-    rows = {sample_id: row for row, sample_id in enumerate(split.sample_ids)}
-    return split.images[[rows[sample_id] for sample_id in sample_ids]]
-
-
-@torch.inference_mode()
-def _check_timm_layout(checkpoint_set: CheckpointSet, images: dict[int, np.ndarray]) -> None:
-    """Every member folder must give the same logits when plain timm loads it."""
-    faults = []
-    for member in {member.folder: member for member in checkpoint_set.members}.values():
-        folder = checkpoint_set.paths.root / member.folder
-        classifier = checkpoint_set.classifiers[member.folder]
-        device = next(classifier.parameters()).device
-        size = member.image_size  # of a TenCrop member's larger squares, the upper left corner will do
-        few = torch.from_numpy(images[member.input_side][:TIMM_SAMPLES, :size, :size]).permute(0, 3, 1, 2).to(device)
-        try:
-            plain = timm.create_model(f"local-dir:{folder}", pretrained=True).to(device).eval()
-        except (RuntimeError, TypeError, ValueError) as error:
-            faults.append(
-                f"{member.folder}: timm cannot load a {member.backbone} ({' '.join(str(error).split())[:200]})"
+def _blocks(checkpoint_set: CheckpointSet, selected: SelectedEnsemble) -> Iterator[_Block]:
+    rows_of = {sample_id: row for row, sample_id in enumerate(selected.reference.sample_ids)}
+    for index in range(len(selected.members[0][1])):
+        part = checkpoint_set.with_one_model(index)
+        held_out = _held_out(part, selected, index)
+        check_timm_layout(part, held_out)
+        ids = next(iter(held_out.values())).splits["held_out"].sample_ids
+        stored = [_stored(selected, member, index, ids) for member in range(len(part.members))]
+        for start in range(0, len(ids), SAMPLES_AT_ONCE):
+            some = slice(start, start + SAMPLES_AT_ONCE)
+            images = {side: dataset.splits["held_out"].images[some] for side, dataset in held_out.items()}
+            yield _Block(
+                np.array([rows_of[sample_id] for sample_id in ids[some]]),
+                part.predict_members(images),
+                np.stack([probs[some] for probs in stored]).astype(np.float64),
             )
-            continue
-        ours, timms = classifier(normalise(few)).logits.softmax(1), plain(normalise(few)).softmax(1)
-        if not (difference := float((ours - timms).abs().max())) < TOLERANCE:
-            faults.append(f"{member.folder}: timm's loader gives other probabilities, by up to {difference:.2g}")
-    if faults:
-        raise SetError(faults)
+
+
+def _held_out(part: CheckpointSet, selected: SelectedEnsemble, index: int) -> dict[int, Dataset]:
+    """By side: what the ``index``-th training of every member held out."""
+    dataset = selected.members[0][1][index].open_data()
+    return {side: dataset.at(side, ["held_out"]) for side in part.image_sizes}
+
+
+def _stored(selected: SelectedEnsemble, member: int, index: int, ids: Sequence[str]) -> np.ndarray:
+    """float32 [samples, classes]: the stored predictions of a member's ``index``-th training, in the order of ``ids``.
+
+    Those of folds are in the member's own, which are out of fold.
+    """
+    entry, trainings = selected.members[member]
+    is_refit = trainings[index].refit is not None
+    predictions = trainings[index].stored(entry.view) if is_refit else selected.library.candidates[member]
+    rows = {sample_id: row for row, sample_id in enumerate(predictions.sample_ids)}
+    return predictions.probs[[rows[sample_id] for sample_id in ids]]
+
+
+def _check_onnx(checkpoint_set: CheckpointSet, selected: SelectedEnsemble) -> float:
+    held_out = _held_out(checkpoint_set, selected, 0)
+    images = {side: dataset.splits["held_out"].images[:ONNX_SAMPLES] for side, dataset in held_out.items()}
+    return onnx_difference(checkpoint_set, images)

@@ -5,73 +5,87 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.config import TrainingConfig
 from raysearch.ensemble import Member
-from raysearch.export.selected import SelectedEnsemble
-from raysearch.io import display_path, read_json, read_yaml
+from raysearch.export.selected import SelectedEnsemble, trial_of
+from raysearch.export.trainings import Training
+from raysearch.io import display_path, read_json
 from raysearch.paths import TrialPaths, view_parts
-from raysearch.section import validate
-from raysearch.study_file import read_study_file
-from raysearch.train.result import read_metrics, read_result
+from raysearch.train.result import best_of, read_metrics
 
 HALVED_AT_ONCE = "out of memory in epoch 1:"
 """How `smaller_batches.txt` begins where the config on disk is what the whole training was made with."""
 
 
-def is_dropped(trial: TrialPaths, role: str) -> bool:
-    """Whether the search removed these weights, to keep within `search.checkpoints_gb`."""
-    return role in ((read_result(trial) or {}).get("dropped") or ()) and not trial.weights(role).is_file()
-
-
 def fault_of_dropped(selected: SelectedEnsemble, members: Sequence[Member]) -> str:
     """Which weights of one trial were dropped that ``members``, all of them, need, and the commands that help.
 
-    A trial's config makes the same bytes again, unless it changed in mid-training or the weights are of an unfinished
-    epoch. The weights of a trial that was stopped early are those of its best epoch until then, so the training has to
-    be stopped early again.
+    A training's config makes the same bytes again, unless it changed in mid-training or the weights are of an
+    unfinished epoch. The weights of a trial that was stopped early are those of its best epoch until then, so the
+    training has to be stopped early again.
     """
-    trial = selected.paths.trial(members[0].trial)
+    number = trial_of(members[0])
+    trial, trainings = selected.paths.trial(number), selected.trainings[number]
     roles = sorted({view_parts(member.view).role for member in members})
-    files = " and ".join(display_path(trial.weights(role)) for role in roles)
-    needed = f"{files}: dropped within search.checkpoints_gb, but needed for {', '.join(m.name for m in members)}"
-    kept = max(read_json(trial.result)["views"][f"{role}-final"]["epoch"] for role in roles)
-    if obstacle := _obstacle(trial, kept):
+    lacking = {training: [r for r in roles if not training.paths.weights(r).is_file()] for training in trainings}
+    files = [display_path(training.paths.weights(role)) for training, lost in lacking.items() for role in lost]
+    needed = (
+        f"{' and '.join(files)}: dropped within search.checkpoints_gb, but needed for "
+        f"{', '.join(member.name for member in members)}"
+    )
+    if obstacle := next((found for training in trainings if (found := _obstacle(training, lacking[training]))), None):
         stored = " ".join(f"{_quoted(trial.predictions(f'{role}-final').parent)}/{role}-*.arrow" for role in roles)
         return (
             f"{needed}; {obstacle}, so that the same bytes cannot be trained again: leave out what needs them, by "
             f"`rm {stored}`, and run raysearch.ensemble again"
         )
-    again = TrialPaths(selected.paths.root.with_name(f"{selected.paths.root.name}-again") / trial.root.name)
+    was_stopped = read_json(trial.result)["state"] == "PRUNED"
+    ways = [_way_back(selected, training, lost, was_stopped) for training, lost in lacking.items() if lost]
+    return f"{needed}; the same kind of machine makes the same bytes: {'; '.join(ways)}"
+
+
+def _way_back(selected: SelectedEnsemble, training: Training, roles: Sequence[str], was_stopped: bool) -> str:
+    """The commands that train again and copy."""
+    study = selected.paths.root
+    again = TrialPaths(study.with_name(f"{study.name}-again") / training.paths.root.relative_to(study / "trials"))
     copied = " ".join(_quoted(again.weights(role)) for role in roles)
-    stop = ""
-    if read_json(trial.result)["state"] == "PRUNED":
-        stop = f", stopped with Ctrl-C right after its line of epoch {kept} (the search stopped it early, too)"
+    kept = _kept_epoch(training, roles)
+    stop = f", stopped with Ctrl-C right after its line of epoch {kept} (the search stopped it early, too)"
     return (
-        f"{needed}; the same kind of machine makes the same bytes: `{_training(selected, trial, again)}`{stop}, then "
-        f"`cp {copied} {_quoted(trial.checkpoints)}/`"
+        f"`{_command(selected, training, again)}`{stop if was_stopped else ''}, then "
+        f"`cp {copied} {_quoted(training.paths.checkpoints)}/`"
     )
 
 
-def _obstacle(trial: TrialPaths, kept: int) -> str | None:
-    """Why the training cannot be repeated up to the epoch of the weights, if it cannot."""
-    halved = trial.smaller_batches
+def _kept_epoch(training: Training, roles: Sequence[str]) -> int:
+    """The last epoch that any of these roles' weights are of."""
+    lines, config = read_metrics(training.paths), training.config
+    latest = config.data.merged_held_out_per_class is not None
+    bests = [best_of(lines, role, config.objective, latest) for role in roles]
+    return max((best[0]["epoch"] for best in bests if best), default=0)
+
+
+def _obstacle(training: Training, roles: Sequence[str]) -> str | None:
+    """Why a training that lacks the weights of ``roles`` cannot be repeated up to their epoch, if it cannot."""
+    if not roles:
+        return None
+    halved = training.paths.smaller_batches
     if halved.is_file() and not halved.read_text("utf-8").startswith(HALVED_AT_ONCE):
         return "its batches were halved in mid-training, for want of memory"
-    last: dict[str, Any] = next(iter(read_metrics(trial)[-1:]), {})
-    if last.get("partial") and last["epoch"] == kept:
-        return f"the search stopped it within epoch {kept}"
+    last: dict[str, Any] = next(iter(read_metrics(training.paths)[-1:]), {})
+    if last.get("partial") and last["epoch"] == _kept_epoch(training, roles):
+        return f"the search stopped it within epoch {last['epoch']}"
     return None
 
 
-def _training(selected: SelectedEnsemble, trial: TrialPaths, again: TrialPaths) -> str:
-    """The command that trains ``trial`` into ``again``, with the processes and threads of the search."""
-    resources = (read_study_file(selected.paths).space.model_extra or {}).get("resources") or {}
+def _command(selected: SelectedEnsemble, training: Training, again: TrialPaths) -> str:
+    """The command that trains into ``again``, with the processes and threads of the search."""
+    resources = (selected.file.space.model_extra or {}).get("resources") or {}
     workers, threads = resources.get("workers", 1), resources.get("cpus_per_worker", 1)
     start = "python" if workers == 1 else f"torchrun --nproc-per-node {workers}"
-    config = validate(TrainingConfig, read_yaml(trial.config), display_path(trial.config))
-    moved = config.data.source != selected.data.source
+    moved = training.config.data.source != selected.data.source
     data = f" --data {shlex.quote(selected.data.source)}" if moved else ""
-    return f"{start} -m raysearch.train {_quoted(trial.config)} --out {_quoted(again.root)} --threads {threads}{data}"
+    config = _quoted(training.paths.config)
+    return f"{start} -m raysearch.train {config} --out {_quoted(again.root)} --threads {threads}{data}"
 
 
 def _quoted(path: Path) -> str:

@@ -1,40 +1,49 @@
 """A member's folder: weights and config as timm writes a model to a local folder, the auxiliary head beside them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig
-from raysearch.ensemble import Member
+from raysearch.ensemble import Member, is_dropped
 from raysearch.errors import SetError
-from raysearch.export.dropped import fault_of_dropped, is_dropped
-from raysearch.export.selected import SelectedEnsemble
-from raysearch.io import display_path, read_yaml, sha256, write_json
+from raysearch.export.dropped import fault_of_dropped
+from raysearch.export.selected import SelectedEnsemble, trial_of
+from raysearch.export.trainings import Training
+from raysearch.io import display_path, sha256, write_json
 from raysearch.models import build_classifier
 from raysearch.models.build import backbone_args
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, view_parts
-from raysearch.section import validate
+from raysearch.predictions import joint_sha256
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Student or teacher of one trial; all views of it share a folder of the set."""
+    """Student or teacher of one training; all views of it share a folder of the set."""
 
-    trial: int
-    role: str
+    name: str
+    """Of that folder"""
     path: Path
     config: TrainingConfig
+    image_size: int
+    """Side of the square image that the heaviest member of them sees, in pixels"""
     has_aux_head: bool
     """Whether a member needs the auxiliary head"""
 
-    @property
-    def name(self) -> str:
-        return f"{self.trial:04d}-{self.role}"
+
+def folder_name(member: Member, training: Training) -> str:
+    """Of the folder of the set with the weights that ``training`` left for ``member``."""
+    return f"{trial_of(member):04d}-{view_parts(member.view).role}{training.suffix}"
+
+
+def image_size_of(member: Member, training: Training) -> int:
+    """Side of the square image that the network sees, in pixels."""
+    return view_parts(member.view).side or training.config.trial.inference_size
 
 
 def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
@@ -46,39 +55,54 @@ def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
     found: dict[str, Weights] = {}
     dropped: dict[int, list[Member]] = {}
     faults = []
-    for member in selected.ensemble.members:
-        trial, view = selected.paths.trial(member.trial), view_parts(member.view)
-        path = trial.weights(view.role)
-        if is_dropped(trial, view.role):
-            dropped.setdefault(member.trial, []).append(member)
+    for member, trainings in selected.members:
+        view = view_parts(member.view)
+        if selected.refit is None and is_dropped(selected.paths.trial(trial_of(member)), view.role):
+            dropped.setdefault(trial_of(member), []).append(member)
             continue
-        if not path.is_file():
-            faults.append(f"{display_path(path)}: no such file, but member {member.name} needs these weights")
+        if wrong := list(_faults_of_weights(member, trainings)):
+            faults += wrong
             continue
-        if sha256(path) != member.weights_sha256:
-            faults.append(
-                f"{display_path(path)}: not the weights that made the predictions of member {member.name} (another "
-                "SHA-256); bring the file back, or train the trial again and run raysearch.ensemble"
-            )
-            continue
-        config = validate(TrainingConfig, read_yaml(trial.config), display_path(trial.config))
-        weights = Weights(member.trial, view.role, path, config, view.is_fused)
-        if weights.name not in found or weights.has_aux_head:
-            found[weights.name] = weights
+        for training in trainings:
+            name, path = folder_name(member, training), training.paths.weights(view.role)
+            new = Weights(name, path, training.config, image_size_of(member, training), view.is_fused)
+            known = found.setdefault(name, new)
+            found[name] = replace(known, has_aux_head=known.has_aux_head or view.is_fused)
     faults += [fault_of_dropped(selected, members) for members in dropped.values()]
     if faults:
         raise SetError(faults)
     return found
 
 
-def write_member(folder: Path, weights: Weights, classes: tuple[str, ...]) -> None:
+def _faults_of_weights(member: Member, trainings: Sequence[Training]) -> Iterator[str]:
+    """What is missing, or is not what made the stored predictions: the member's, or of a refit its own."""
+    role = view_parts(member.view).role
+    paths = [training.paths.weights(role) for training in trainings]
+    if missing := [path for path in paths if not path.is_file()]:
+        yield from (f"{display_path(p)}: no such file, but member {member.name} needs these weights" for p in missing)
+        return
+    hashes = [sha256(path) for path in paths]
+    if trainings[0].refit is None:
+        pairs = [(paths, joint_sha256(hashes), member.weights_sha256)]
+    else:
+        stored = [training.stored(member.view).weights_sha256 for training in trainings]
+        pairs = [([path], is_now, was) for path, is_now, was in zip(paths, hashes, stored, strict=True)]
+    yield from (
+        f"{' and '.join(map(display_path, files))}: not the weights that made the predictions of member {member.name} "
+        "(another SHA-256); bring the file back, or train the trial again and run raysearch.ensemble"
+        for files, is_now, was in pairs
+        if is_now != was
+    )
+
+
+def write_model(folder: Path, weights: Weights, classes: tuple[str, ...]) -> None:
     """Write `config.json`, `model.safetensors` and, where a member needs it, `aux_head.safetensors`.
 
-    Raises `SetError` when the checkpoint does not fit the trial's config.
+    Raises `SetError` when the checkpoint does not fit the trial's config, `OSError` when there is no room.
     """
     trial = weights.config.trial
     classifier = build_classifier(
-        trial.backbone, len(classes), trial.inference_size, has_aux_head=trial.has_aux_head, aux_stage=trial.aux_stage
+        trial.backbone, len(classes), weights.image_size, has_aux_head=trial.has_aux_head, aux_stage=trial.aux_stage
     )
     try:
         state = load_file(weights.path)
@@ -87,10 +111,10 @@ def write_member(folder: Path, weights: Weights, classes: tuple[str, ...]) -> No
         reason = " ".join(str(error).split())[:200]
         raise SetError(f"{display_path(weights.path)}: not the weights of its trial's config ({reason})") from error
     folder.mkdir(parents=True)
-    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, trial.backbone, trial.inference_size, classes))
-    save_file(_part(state, "backbone."), folder / MEMBER_WEIGHTS, metadata={"format": "pt"})
+    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, trial.backbone, weights.image_size, classes))
+    _save(state, "backbone.", folder / MEMBER_WEIGHTS)
     if weights.has_aux_head:
-        save_file(_part(state, "aux_head."), folder / MEMBER_AUX_HEAD, metadata={"format": "pt"})
+        _save(state, "aux_head.", folder / MEMBER_AUX_HEAD)
 
 
 def timm_config(backbone: nn.Module, name: str, image_size: int, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -124,5 +148,7 @@ def timm_config(backbone: nn.Module, name: str, image_size: int, classes: tuple[
     }
 
 
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+def _save(state: Mapping[str, Tensor], prefix: str, path: Path) -> None:
+    part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    content = save(part, metadata={"format": "pt"})
+    path.write_bytes(content)  # safetensors' own `save_file` says of a full disk what no reader of OSError knows

@@ -1,4 +1,4 @@
-"""`python -m raysearch.export.verify SET STUDY ENSEMBLE SOURCE`: the check of a written set, as its own process.
+"""`python -m raysearch.export.verify SET STUDY ENSEMBLE SOURCE [REFIT]`: the check of a set, as its own process.
 
 Prints one line of JSON, a `Check` or the faults found.
 """
@@ -16,10 +16,12 @@ from raysearch.paths import StudyPaths
 
 def main(arguments: list[str]) -> None:
     """Print the check of a set as one line of JSON."""
-    set_dir, study, ensemble, source = arguments
+    set_dir, study, ensemble, source, *refit = arguments
     try:
-        check = check_set(Path(set_dir), read_selected(StudyPaths(Path(study)), ensemble, source))
-        print(json.dumps(asdict(check)))
+        selected = read_selected(
+            StudyPaths(Path(study)), ensemble, source, StudyPaths(Path(refit[0])) if refit else None
+        )
+        print(json.dumps(asdict(check_set(Path(set_dir), selected))))
     except UserError as error:
         print(json.dumps({"faults": error.faults}))
 

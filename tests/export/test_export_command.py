@@ -1,5 +1,13 @@
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from raysearch.errors import StudyError
+from raysearch.export.__main__ import command
+from raysearch.paths import StudyPaths
 
 
 def test_the_command_says_what_a_fresh_process_verified(export_output: str, small_set: Path) -> None:
@@ -7,4 +15,22 @@ def test_the_command_says_what_a_fresh_process_verified(export_output: str, smal
     assert verified
     assert float(verified[1]) < 1e-6
     assert "4 members from 3 checkpoints" in export_output
+    assert re.search(r"Cross-fitted accuracy on held-out images: \S+ % \(\S+ to \S+\)", export_output)
     assert export_output.splitlines()[-1] == f"Written to {small_set}"
+
+
+def test_refit_trains_with_the_seeds_and_images_asked_for_and_hands_its_study_over(
+    small_study: StudyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def refit_ensemble(study: StudyPaths, name: str, **options: object) -> StudyPaths:
+        asked.update(options, study=study, name=name)
+        return StudyPaths(tmp_path / "refit that is none")
+
+    monkeypatch.setitem(sys.modules, "raysearch.tune.refit", SimpleNamespace(refit_ensemble=refit_ensemble))
+    with pytest.raises(StudyError, match="refit that is none: no such folder"):
+        command(small_study.root, tmp_path / "set", "mixed", "digits", refit=True, refit_seeds=3)
+    options = {"seeds": 3, "held_out_per_class": 2, "source": "digits"}
+    assert asked == {"study": small_study, "name": "mixed", **options}
+    assert not (tmp_path / "set").exists()

@@ -8,22 +8,12 @@ import pytest
 
 from raysearch.errors import PredictionsError, SetError, StudyError
 from raysearch.export import check, export_set, write
-from raysearch.io import read_yaml, write_json, write_yaml
+from raysearch.io import read_json, read_yaml, write_json, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predict import read_manifest
 from raysearch.predictions import read_predictions, write_predictions
 
 pytestmark = pytest.mark.usefixtures("check_in_this_process")
-
-
-@pytest.fixture
-def check_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the tests of failures a process each; `small_set` was checked in one."""
-
-    def in_this_process(set_dir: Path, study: StudyPaths, ensemble: str, source: str) -> check.Check:
-        return check.check_set(set_dir, write.read_selected(study, ensemble, source))
-
-    monkeypatch.setattr(write, "check_in_fresh_process", in_this_process)
 
 
 @pytest.fixture
@@ -57,14 +47,18 @@ def test_views_of_the_same_weights_share_a_folder_and_only_fused_ones_bring_the_
     small_set: Path,
 ) -> None:
     manifest = json.loads((small_set / "ensemble.json").read_text())
-    folders = {member["name"]: member["folder"] for member in manifest["members"]}
+    folders = {member["name"]: [model["folder"] for model in member["models"]] for member in manifest["members"]}
     assert folders == {
-        "0000-teacher-fused": "members/0000-teacher",
-        "0000-teacher-final": "members/0000-teacher",
-        "0001-student-final": "members/0001-student",
-        "0002-student-fused": "members/0002-student",
+        "0000-teacher-fused": ["members/0000-teacher"],
+        "0000-teacher-final": ["members/0000-teacher"],
+        "0001-student-final": ["members/0001-student"],
+        "0002-student-fused": ["members/0002-student"],
     }
-    with_head = {name for name in set(folders.values()) if (small_set / name / "aux_head.safetensors").exists()}
+    with_head = {
+        name
+        for name in {one for found in folders.values() for one in found}
+        if (small_set / name / "aux_head.safetensors").exists()
+    }
     assert with_head == {"members/0000-teacher", "members/0002-student"}
 
 
@@ -73,7 +67,11 @@ def test_the_manifest_says_where_the_set_comes_from(small_set: Path, small_study
     stored = json.loads(small_study.ensemble("mixed").read_text())
     assert manifest["study"] == "small"
     assert manifest["fingerprint"] == read_yaml(small_study.study)["data"]["fingerprint"]
-    assert manifest["figures"] == {key: stored[key] for key in ("in_sample", "cross_fitted", "best_single", "gain")}
+    assert manifest["figures"] == {key: stored[key] for key in write.FIGURES}
+    assert manifest["temperature"] == stored["calibration"]["temperature"] != 1
+    assert (manifest["provenance"]["study"], manifest["provenance"]["trained"]) == ("small", "2026-01-01")
+    assert manifest["provenance"]["data_licence"].startswith("CC BY 4.0")
+    assert not manifest["refitted"]
     assert manifest["members"][0]["config"] == read_yaml(small_study.trial(0).config)
     assert [(m["image_size"], m["aux_fusion"]) for m in manifest["members"]] == [
         (16, 0.3),
@@ -136,7 +134,8 @@ def test_a_set_that_does_not_reproduce_the_stored_probabilities_is_not_left(
     shifted[0, :2] += (-0.01, 0.01)
     write_predictions(path, replace(stored, probs=shifted))
     message = refused(SetError)  # the weight is 1/8
-    assert "not written: the set's probabilities differ from the stored ones by up to 0.0012; less than" in message
+    assert "not written: the set's probabilities differ from the stored ones by up to 0.0012, those of" in message
+    assert "of 0001-student-final the most; less than 0.0001 must hold" in message
 
 
 def test_a_config_that_does_not_fit_its_weights_is_refused(study: StudyPaths, refused: Callable[..., str]) -> None:
@@ -173,7 +172,7 @@ def test_the_check_passes_over_the_order_of_the_data(small_study: StudyPaths, tm
 def test_a_check_fails_on_a_difference_or_another_accuracy(
     max_difference: float, accuracy: float, fault: str | None
 ) -> None:
-    found = check.Check(n=50, max_difference=max_difference, accuracy=accuracy, stored_accuracy=0.5).fault
+    found = check.Check(50, max_difference, 0.0, "0001-student-final", accuracy, 0.5).fault
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
@@ -187,3 +186,30 @@ def test_a_manifest_reads_back_as_it_was_written(small_set: Path, small_study: S
 
     manifest = read_manifest(SetPaths(small_set))
     assert manifest.model_dump(mode="json") == json.loads((small_set / "ensemble.json").read_text())
+
+
+def test_a_member_made_elsewhere_is_refused_by_name_with_the_remedy(
+    study: StudyPaths, refused: Callable[..., str]
+) -> None:
+    content = read_json(study.ensemble("mixed"))
+    content["members"][2] |= {"trial": None, "view": "theirs.parquet"}
+    write_json(study.ensemble("mixed"), content)
+    message = refused(SetError)
+    assert message.count("\n") == 0
+    assert "mixed.json: member theirs.parquet: its predictions were made elsewhere and joined by --add" in message
+    assert message.endswith("run raysearch.ensemble again without --add")
+
+
+def test_a_member_of_little_weight_is_compared_by_itself(study: StudyPaths, refused: Callable[..., str]) -> None:
+    content = read_json(study.ensemble("mixed"))
+    for member, weight in zip(content["members"], (0.5, 0.25, 0.001, 0.249), strict=True):
+        member["weight"] = weight
+    write_json(study.ensemble("mixed"), content)
+    path = study.trial(1).predictions("student-final")
+    stored = read_predictions(path)
+    shifted = stored.probs.copy()
+    shifted[0, :2] += (-0.01, 0.01)
+    write_predictions(path, replace(stored, probs=shifted))
+    assert "the probabilities of member 0001-student-final differ from the stored ones by up to 0.01;" in refused(
+        SetError
+    )

@@ -21,7 +21,8 @@ from raysearch.predict import load_set, open_split
 from raysearch.predict.__main__ import command as predict_command
 from raysearch.predictions import Predictions, read_predictions
 from raysearch.train.figures import accuracy, log_loss
-from raysearch.train.heldout import keep_tencrop
+from raysearch.train.heldout import keep_other_look
+from raysearch.train.look import other_looks
 
 SIZE, SIDE = 20, 25
 TRIAL = {
@@ -46,7 +47,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
 
 @pytest.fixture(scope="module")
 def exported(study: StudyPaths) -> tuple[Path, str]:
-    return export_mixed(study)
+    return export_mixed(study, "--format", "onnx")
 
 
 def held_out(image_size: int) -> np.ndarray:
@@ -86,7 +87,8 @@ def test_tencrop_predictions_are_of_the_same_samples_data_and_weights_as_the_oth
 def test_keeping_tencrop_gives_the_figures_of_what_is_stored(study: StudyPaths) -> None:
     trial = TrainingConfig.model_validate(read_yaml(study.trial(0).config)).trial
     classifier, dataset = kept(study.trial(0), "teacher"), open_dataset(DataConfig(**DATA), 16)
-    found = keep_tencrop(study.trial(0), 0, "teacher", classifier, dataset, trial)
+    (look,) = other_looks(trial)
+    found, _ = keep_other_look(study.trial(0), 0, "teacher", classifier, dataset, 0.3, look)
     assert list(found) == ["teacher-final-tencrop", "teacher-fused-tencrop"]
     for view, figures in found.items():
         predictions = stored(study, view)
@@ -110,8 +112,12 @@ def test_the_manifest_says_from_which_squares_the_crops_are_taken(exported: tupl
         ("0000-student-fused", SIZE, None, 0.3),
     ]
     assert {m["aux_stage"] for m in members} == {0}
-    assert [m["folder"] for m in members] == ["members/0000-teacher", "members/0000-student", "members/0000-student"]
-    assert all((exported[0] / m["folder"] / "aux_head.safetensors").is_file() for m in members)
+    assert [m["models"][0]["folder"] for m in members] == [
+        "members/0000-teacher",
+        "members/0000-student",
+        "members/0000-student",
+    ]
+    assert all((exported[0] / m["models"][0]["folder"] / "aux_head.safetensors").is_file() for m in members)
 
 
 def test_a_set_predicts_the_weighted_sum_of_tencrop_and_whole_squares(
@@ -127,10 +133,21 @@ def test_a_set_predicts_the_weighted_sum_of_tencrop_and_whole_squares(
 
 
 def test_a_source_is_predicted_by_the_command(exported: tuple[Path, str], tmp_path: Path) -> None:
-    predict_command(exported[0], "digits", "val", out=tmp_path / "preds.csv")
+    predict_command(exported[0], ["digits"], "val", out=tmp_path / "preds.csv")
     assert len((tmp_path / "preds.csv").read_text().splitlines()) == 1 + 40
 
 
 def test_plain_timm_is_told_the_size_of_inference(exported: tuple[Path, str]) -> None:
     model = timm.create_model(f"local-dir:{exported[0] / 'members/0000-teacher'}", pretrained=True)
     assert tuple(timm.data.resolve_data_config(model=model)["input_size"]) == (3, SIZE, SIZE)
+
+
+def test_the_command_writes_an_onnx_file_lists_it_and_says_how_near_it_is(exported: tuple[Path, str]) -> None:
+    folder, printed = exported
+    said = re.search(r"ensemble\.onnx: onnxruntime gives the set's probabilities to (\S+)", printed)
+    assert said
+    assert float(said[1]) < 1e-5
+    manifest = json.loads((folder / "ensemble.json").read_text())
+    assert manifest["onnx"]["inputs"] == [{"name": "images_20", "side": 20}, {"name": "images_25", "side": 25}]
+    assert "ensemble.onnx" in manifest["files"]
+    assert "`images_25`" in (folder / "README.md").read_text()

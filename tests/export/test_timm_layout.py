@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from raysearch.config import TrainingConfig
-from raysearch.export.members import Weights, write_member
+from raysearch.export.members import Weights, write_model
 from raysearch.models import build_classifier
 
 CLASSES = ("ant", "bee", "cat")
@@ -37,7 +37,8 @@ def test_plain_timm_gives_the_logits_of_the_trained_classifier(
         {"trial": {"backbone": backbone, "image_size": image_size, "method": method}}
     )
     folder = tmp_path / "it's a #member"
-    write_member(folder, Weights(0, "student", tmp_path / "student.safetensors", config, has_aux_head), CLASSES)
+    weights = Weights("0000-student", tmp_path / "student.safetensors", config, image_size, has_aux_head)
+    write_model(folder, weights, CLASSES)
 
     loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     images = torch.randn(2, 3, image_size, image_size)

@@ -1,0 +1,182 @@
+"""The set's model card: what it is for, what it was trained on, what it is worth, how to load it, where it ends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysearch.ensemble import Ensemble, Score
+from raysearch.predict import Manifest, MemberEntry
+
+UNKNOWN_LICENCE = "unknown: check before you share the set"
+CLASSES_SHOWN = 100
+
+
+def card_of(manifest: Manifest, ensemble: Ensemble, counts: dict[str, int | None]) -> str:
+    """Markdown with the front matter of a Hugging Face card. ``counts``: images a split, of the members' data."""
+    sections = (
+        _head(manifest),
+        _intended_use(manifest),
+        _data(manifest, counts),
+        _figures(manifest, ensemble),
+        _members(manifest),
+        _loading(manifest),
+        _limits(manifest, ensemble),
+        _licence(manifest),
+    )
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def _head(manifest: Manifest) -> Iterator[str]:
+    models = len({folder for member in manifest.members for folder in member.folders})
+    yield from ("---", "license: unknown", "pipeline_tag: image-classification", "library_name: timm")
+    yield from ("tags: [image-classification, ensemble, raysearch]", "---", "")
+    yield f"# Ensemble `{manifest.name}` of the study `{manifest.study}`"
+    yield ""
+    yield (
+        f"An image is put into one of {len(manifest.classes)} classes by the weighted mean of the probabilities of "
+        f"{_counted(len(manifest.members), 'member')} ({_counted(models, 'network')}), trained from scratch. "
+        "`ensemble.json` has every weight, setting and figure, and the SHA-256 of every file."
+    )
+    if manifest.refitted:
+        yield ""
+        yield (
+            "**Refitted**: after the figures below were found, the members were trained again on train and held-out "
+            "images together. The weights of the vote and the temperature were kept. The figures are of the members "
+            "before that and no longer apply to these; no labelled image is left that could give new ones, but for "
+            "those of a test split."
+        )
+
+
+def _intended_use(manifest: Manifest) -> Iterator[str]:
+    names = ", ".join(manifest.classes[:CLASSES_SHOWN])
+    more = len(manifest.classes) - CLASSES_SHOWN
+    yield from ("## Intended use", "")
+    yield (
+        "Images like those it was trained on, each showing one of these classes: "
+        f"{names}{f' and {more} more' if more > 0 else ''}."
+    )
+
+
+def _data(manifest: Manifest, counts: dict[str, int | None]) -> Iterator[str]:
+    shown = ", ".join(f"{count} {split.replace('_', '-')}" for split, count in counts.items() if count is not None)
+    yield from ("## Data", "")
+    yield f"- Source: `{Path(manifest.data.source).name}`{f' ({shown} images)' if shown else ''}"
+    yield f"- Fingerprint: `{manifest.fingerprint}` (SHA-256 over the labelled images)"
+    yield f"- Licence of the data: {manifest.provenance.data_licence or UNKNOWN_LICENCE}"
+
+
+def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
+    fitted, gain, calibration = ensemble.cross_fitted, ensemble.gain, ensemble.calibration
+    confidence = f"{100 * fitted.confidence:g} %"
+    yield from (f"## Figures{' before the refit' if manifest.refitted else ''}", "")
+    yield (
+        f"On {ensemble.n} images, each held out from the networks that score it here. They chose the members, so that "
+        "the in-sample figures are too good; for the cross-fitted ones the choice was repeated without the images that "
+        f"score it ({fitted.folds} folds, dealt {_counted(fitted.repeats, 'time')})."
+    )
+    if manifest.members[0].models[0].fold is not None:
+        yield (
+            "Each image was scored by the one network of a member whose fold held it out; a member of this set is the "
+            "mean of its networks, which these figures do not know of."
+        )
+    yield from (
+        "",
+        f"| | accuracy, cross-fitted ({confidence} interval) | log loss, cross-fitted | accuracy, in-sample |",
+    )
+    yield "|---|---|---|---|"
+    interval = f" ({100 * fitted.low:.1f} to {100 * fitted.high:.1f})"
+    yield _row("this ensemble", Score(fitted.accuracy, fitted.log_loss), ensemble.in_sample, interval)
+    yield _row("best single member", ensemble.best_single.cross_fitted, ensemble.best_single.in_sample)
+    yield _row(
+        f"plain mean of the best {ensemble.uniform.members}", ensemble.uniform.cross_fitted, ensemble.uniform.in_sample
+    )
+    yield ""
+    yield (
+        f"- Gain over the best single member: {100 * gain.accuracy:+.1f} points of accuracy ({confidence} interval "
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}){'' if gain.is_certain else ', which is not certain'}"
+    )
+    yield (
+        f"- Expected calibration error: {calibration.ece:.3f}; after scaling by the temperature "
+        f"{calibration.temperature:.2f}: {calibration.ece_scaled:.3f}"
+    )
+
+
+def _row(name: str, fitted: Score, in_sample: Score, interval: str = "") -> str:
+    return (
+        f"| {name} | {100 * fitted.accuracy:.1f} %{interval} | {fitted.log_loss:.3f} | "
+        f"{100 * in_sample.accuracy:.1f} % |"
+    )
+
+
+def _members(manifest: Manifest) -> Iterator[str]:
+    yield from ("## Members", "", "| member | weight | backbone | image size | networks | gain by it (cross-fitted) |")
+    yield "|---|---|---|---|---|---|"
+    for member in manifest.members:
+        crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else ""
+        gain = f"{100 * member.contribution['accuracy']:+.2f} points" if member.contribution else ""
+        yield (
+            f"| {member.name} | {member.weight:.4f} | {member.backbone} | {member.image_size} px{crops} | "
+            f"{_networks(member)} | {gain} |"
+        )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _networks(member: MemberEntry) -> str:
+    if member.models[0].fold is not None:
+        return f"{len(member.models)}, one a fold"
+    if member.models[0].refit is not None:
+        return f"{len(member.models)}, refitted"
+    return "1"
+
+
+def _loading(manifest: Manifest) -> Iterator[str]:
+    first = manifest.members[0]
+    yield from ("## How to load it", "", "```sh", "python -m raysearch.predict THIS_FOLDER YOUR_IMAGES")
+    yield from (
+        "```",
+        "",
+        "One network by plain timm (a backbone that raysearch adds needs `import raysearch.models` first):",
+    )
+    yield from ("", "```python", "import timm", "")
+    yield f'model = timm.create_model("local-dir:THIS_FOLDER/{first.folders[0]}", pretrained=True).eval()'
+    yield "transform = timm.data.create_transform(**timm.data.resolve_data_config(model=model))"
+    yield "```"
+    yield ""
+    yield (
+        "An image is upright RGB; its centre square, resized (bicubic, antialiased) to "
+        f"{', '.join(f'{side} px' for side in sorted({member.input_side for member in manifest.members}))}. Then less "
+        "the mean and over the deviation in each folder's `config.json`."
+    )
+    if manifest.onnx:
+        inputs = ", ".join(f"`{entry.name}`" for entry in manifest.onnx.inputs)
+        yield ""
+        yield (
+            f"The whole vote is in `{manifest.onnx.file}` (ONNX, opset {manifest.onnx.opset}). Inputs: {inputs}, "
+            "float32 [batch, 3, side, side], RGB from 0 to 255, the same images at each side, not normalised. "
+            "Outputs: `probs`, and `calibrated`, the same scaled by the temperature."
+        )
+
+
+def _limits(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
+    yield from ("## Limits", "")
+    yield "- An image of none of the classes gets one of them all the same."
+    yield "- Images from elsewhere than the data's may be recognised less often than the figures say."
+    yield f"- The figures are of {ensemble.n} images; the interval says how much that leaves open."
+    if ensemble.recommended != "ensemble":
+        simpler = "best single member" if ensemble.recommended == "single" else "plain mean"
+        yield f"- On these images the vote is not better for sure than the {simpler}, which is simpler."
+    yield from (f"- {note[0].upper()}{note[1:]}." for note in ensemble.notes)
+
+
+def _licence(manifest: Manifest) -> Iterator[str]:
+    provenance = manifest.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+    commit = f", commit {provenance.commit[:12]}" if provenance.commit else ""
+    yield from ("## Licence and origin", "")
+    yield (
+        "Trained by raysearch, whose licence (Apache-2.0) says nothing about these weights: whoever trained them "
+        f"decides, within the licence of the data ({provenance.data_licence or UNKNOWN_LICENCE})."
+    )
+    yield from ("", f"Trained with {versions or 'versions that the study does not name'}{commit}.")

@@ -1,0 +1,50 @@
+"""A disk that fills while a set is written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from raysearch.errors import SetError
+from raysearch.export import export_set
+from raysearch.paths import StudyPaths
+
+pytestmark = pytest.mark.usefixtures("check_in_this_process")
+
+LITTLE = 16 * 1024
+
+
+@pytest.fixture(scope="module")
+def size_bytes(small_set: Path) -> int:
+    """What the files of the set take, in pages."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in small_set.rglob("*") if path.is_file())
+
+
+def leave(disk: Path, room: int) -> None:
+    """Fill ``disk`` but for so many bytes."""
+    (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - room))
+
+
+def test_a_set_for_which_there_is_room_is_written(small_study: StudyPaths, small_disk: Path, size_bytes: int) -> None:
+    leave(small_disk, size_bytes + 4 * LITTLE)
+    export_set(small_study, "mixed", small_disk / "sets" / "best")
+    assert (small_disk / "sets" / "best" / "ensemble.json").is_file()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.995])
+def test_no_half_set_is_left_and_one_error_says_why(
+    small_study: StudyPaths, small_disk: Path, size_bytes: int, share: float
+) -> None:
+    leave(small_disk, int(share * size_bytes))
+    with pytest.raises(SetError) as caught:
+        export_set(small_study, "mixed", small_disk / "best")
+    assert caught.value.faults == [f"{small_disk / 'best'}: cannot be written (No space left on device)"]
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+
+
+def test_nor_where_only_the_onnx_file_has_no_room(small_study: StudyPaths, small_disk: Path, size_bytes: int) -> None:
+    leave(small_disk, size_bytes + LITTLE)
+    with pytest.raises(SetError) as caught:
+        export_set(small_study, "mixed", small_disk / "best", has_onnx=True)
+    assert caught.value.faults == [f"{small_disk / 'best'}: cannot be written (No space left on device)"]
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from raysearch.config import TrialConfig
 from raysearch.errors import UserError
 from raysearch.models import check_backbone, check_sizes
+from raysearch.train.look import other_looks, usual_look
 
 ROLES = 2
 """Student and teacher: both are looked at, and kept."""
-TEN_CROPS = 10
 ID_BYTES = 40
 """Of a sample's id in stored predictions and features, about."""
 WORKER_BYTES = 700e6
@@ -54,15 +54,15 @@ class Cost:
         assert self.seconds is not None, "nothing was trained"
         return self.seconds.step + stage.batch_size * pixels_of(stage) * passes_of(stage) * self.seconds.pixel
 
-    def look_s(self, image_size: int, images: int) -> float:
-        """Seconds of a look of both roles at so many held-out images."""
+    def look_s(self, pixels: int, images: int) -> float:
+        """Seconds of a look of both roles at so many held-out images, of each of which they see so many pixels."""
         assert self.seconds is not None, "nothing was trained"
-        return ROLES * images * image_size**2 * self.seconds.look
+        return ROLES * images * pixels * self.seconds.look
 
     def training_s(self, trial: TrialConfig, train: int, held_out: int, workers: int = 1) -> float:
         """Seconds of a whole training on so many train and held-out images, without the start of its processes."""
-        look = self.look_s(trial.inference_size, held_out)
-        seconds = TEN_CROPS * look if trial.inference.tencrop else 0.0
+        look = self.look_s(usual_look(trial).pixels, held_out)
+        seconds = sum((self.look_s(other.pixels, held_out) for other in other_looks(trial)), start=0.0)
         for stage in trial.schedule:
             batches = train // (stage.batch_size * stage.accumulation * workers) * stage.accumulation
             seconds += (stage.epochs or 0) * batches * self.batch_s(stage) + looks_of(stage) * look
@@ -90,7 +90,7 @@ class Cost:
 
     def predictions_bytes(self, trial: TrialConfig, held_out: int, classes: int) -> float:
         """Of what a training keeps beside weights: held-out predictions of every view, and features."""
-        views = ROLES * (1 + trial.has_aux_head) * (1 + trial.inference.tencrop)
+        views = ROLES * (1 + trial.has_aux_head) * (1 + len(other_looks(trial)))
         return held_out * (views * (4 * classes + ID_BYTES) + ROLES * (4 * self.num_features + ID_BYTES))
 
 
@@ -118,7 +118,8 @@ def largest_stage(trial: TrialConfig) -> TrialConfig:
 
 def sizes_of(trial: TrialConfig) -> tuple[int, ...]:
     """Every side of a square image that the network sees, in pixels."""
-    return tuple(dict.fromkeys([*(stage.image_size for stage in trial.schedule), trial.inference_size]))
+    trained = [stage.image_size for stage in trial.schedule]
+    return tuple(dict.fromkeys([*trained, trial.inference_size, *trial.inference.also_at]))
 
 
 def check_fit(trial: TrialConfig, num_classes: int) -> None:

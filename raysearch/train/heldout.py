@@ -8,31 +8,25 @@ import numpy as np
 import pyarrow as pa
 from safetensors.torch import save_file
 
-from raysearch.config import TrialConfig
 from raysearch.data import Dataset
 from raysearch.io import replacing, sha256
-from raysearch.models import Classifier, Inference, infer, infer_tencrop, tencrop_side
-from raysearch.paths import TrialPaths, ViewParts, view_parts
+from raysearch.models import Classifier, Inference
+from raysearch.paths import TrialPaths, view_parts
 from raysearch.predictions import Predictions, write_predictions
 from raysearch.train.figures import accuracy, log_loss
+from raysearch.train.look import Look
 
 FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
 """Where `best_fusion` looks."""
 
 
-def look(classifiers: Mapping[str, Classifier], dataset: Dataset) -> dict[str, Inference]:
-    """Inference of each role on the whole held-out split; ``dataset`` is at the trial's `inference_size`."""
-    images = dataset.splits["held_out"].images
-    return {role: infer(classifier, images) for role, classifier in classifiers.items()}
-
-
 def figures(
-    inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, *, is_tencrop: bool = False
+    inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, look: Look
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and log loss of each view; of fused ones also what `best_fusion` finds."""
+    """Accuracy and log loss of each view of ``look``; of fused ones also what `best_fusion` finds."""
     found = {}
     for role, inference in inferences.items():
-        for view, probs in views_of(role, inference, fusion, is_tencrop=is_tencrop).items():
+        for view, probs in views_of(role, inference, fusion, look).items():
             best = best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
             found[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
     return found
@@ -55,11 +49,11 @@ def best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict
     return {"best_weight": best, "best_accuracy": found[best]}
 
 
-def views_of(role: str, inference: Inference, fusion: float, *, is_tencrop: bool = False) -> dict[str, np.ndarray]:
+def views_of(role: str, inference: Inference, fusion: float, look: Look) -> dict[str, np.ndarray]:
     """Probabilities by view: with the final head alone and, where there is an auxiliary head, fused with it."""
-    views = {str(ViewParts(role, False, is_tencrop)): inference.final}
+    views = {look.view(role, is_fused=False): inference.final}
     if inference.aux is not None:
-        views[str(ViewParts(role, True, is_tencrop))] = inference.fused(fusion)
+        views[look.view(role, is_fused=True)] = inference.fused(fusion)
     return views
 
 
@@ -71,27 +65,28 @@ def keep(
     inference: Inference,
     dataset: Dataset,
     fusion: float,
+    look: Look,
 ) -> None:
     """Write a role's weights, predictions and features: they are of one moment, its best epoch so far."""
     with replacing(paths.weights(role)) as aside:
         save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, aside)
-    _write_views(paths, number, role, views_of(role, inference, fusion), dataset)
+    _write_views(paths, number, role, views_of(role, inference, fusion, look), dataset)
     _write_features(paths.features(role), dataset.splits["held_out"].sample_ids, inference.features)
 
 
-def keep_tencrop(
-    paths: TrialPaths, number: int, role: str, classifier: Classifier, dataset: Dataset, trial: TrialConfig
-) -> dict[str, dict[str, float]]:
-    """Write a role's TenCrop predictions beside those of its kept weights, which ``classifier`` must hold.
+def keep_other_look(
+    paths: TrialPaths, number: int, role: str, classifier: Classifier, dataset: Dataset, fusion: float, look: Look
+) -> tuple[dict[str, dict[str, float]], float]:
+    """Write a role's predictions by another look beside those of its kept weights, which ``classifier`` must hold.
 
-    ``dataset``: the training's, at any size. Returns the views' `figures`, which stand in no line of the metrics.
+    ``dataset``: the training's, at any size. Returns the views' `figures`, which stand in no line of the metrics, and
+    the milliseconds an image.
     """
-    side = tencrop_side(trial.inference_size, trial.inference.tencrop_share)
-    split = dataset.at(side, ["held_out"]).splits["held_out"]
+    split = dataset.at(look.side, ["held_out"]).splits["held_out"]
     assert split.sample_ids == dataset.splits["held_out"].sample_ids, "the same samples at every size"
-    inference = infer_tencrop(classifier, split.images, trial.inference_size)
-    _write_views(paths, number, role, views_of(role, inference, trial.aux_fusion, is_tencrop=True), dataset)
-    return figures({role: inference}, split.labels, trial.aux_fusion, is_tencrop=True)
+    inference, latency_ms = look.timed(classifier, split.images)
+    _write_views(paths, number, role, views_of(role, inference, fusion, look), dataset)
+    return figures({role: inference}, split.labels, fusion, look), latency_ms
 
 
 def _write_views(paths: TrialPaths, number: int, role: str, views: Mapping[str, np.ndarray], dataset: Dataset) -> None:

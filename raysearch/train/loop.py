@@ -21,12 +21,14 @@ from raysearch.config import TrainingConfig
 from raysearch.data import Dataset
 from raysearch.errors import StudyError, UserError
 from raysearch.io import LockHeld, append_line, locked, read_json, write_json, write_text, write_yaml
+from raysearch.models import Inference
 from raysearch.paths import TrialPaths
 from raysearch.train import heldout
 from raysearch.train.batches import seed_of
 from raysearch.train.disk import when_there_is_room
 from raysearch.train.distributed import current_world
 from raysearch.train.figures import kept_look, recalls
+from raysearch.train.look import Look, other_looks, usual_look
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
@@ -100,6 +102,7 @@ class Training:
         self.is_stubborn = stubborn_at_start(self.trial, dataset)
         self.stages = self._stages()
         self.lines: list[dict[str, Any]] = []
+        self.info: dict[str, Any] = {}
         self.seconds_before = 0.0
 
     def _stages(self) -> list[Stage]:
@@ -132,8 +135,8 @@ class Training:
             for epoch in range(first, stage.last_epoch + 1):
                 if not self._train_epoch(stage, epoch):
                     return False
-        if self.world.is_main and "tencrop" not in read_json(self.paths.info):
-            self._look_at_ten_crops()  # the last process died between its last epoch and these
+        if self.world.is_main and "other_views" not in self.info:
+            self._look_otherwise()  # the last process died between its last epoch and these
         return True
 
     def _train_epoch(self, stage: Stage, epoch: int) -> bool:
@@ -154,7 +157,7 @@ class Training:
         if self.world.is_main:
             self._write(stage, line, is_whole)
             if is_stopped or is_last:
-                when_there_is_room(self.paths, self._look_at_ten_crops)
+                when_there_is_room(self.paths, self._look_otherwise)
         self.world.any(False)  # nobody goes on before the first process has written
         if is_due:
             self.reporter.report(line)
@@ -181,8 +184,17 @@ class Training:
             write_text(self.paths.metrics, "")
             number = sum(parameter.numel() for parameter in self.task.student.classifier.parameters())
             info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
-            write_json(self.paths.info, {**info, "keeps_latest": self.keeps_latest, "notes": notes_of(self.config)})
+            self._inform(**info, keeps_latest=self.keeps_latest, notes=notes_of(self.config))
         self.world.any(False)
+
+    def _inform(self, **values: Any) -> None:
+        self.info |= values
+        write_json(self.paths.info, self.info)
+
+    def _note_latency(self, look: Look, latency_ms: float) -> None:
+        """Of all looks of one kind the fastest: others make some of them wait."""
+        known = self.info.setdefault("latency_ms", {})
+        known[look.name] = min(round(latency_ms, 6), known.get(look.name, math.inf))
 
     def _pass_over(self, stage: Stage, epoch: int) -> tuple[dict[str, float], bool]:
         """One pass over the train split. Mean terms of all processes; whether it was whole."""
@@ -209,9 +221,12 @@ class Training:
 
     def _look(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
         """Held-out figures of this epoch; keeps a role's weights if they are the ones to keep so far."""
-        fusion = self.trial.aux_fusion
-        inferences = heldout.look(self.roles, self.dataset)
-        found = heldout.figures(inferences, self.dataset.splits["held_out"].labels, fusion)
+        fusion, look, split = self.trial.aux_fusion, usual_look(self.trial), self.dataset.splits["held_out"]
+        inferences: dict[str, Inference] = {}
+        for role, classifier in self.roles.items():
+            inferences[role], latency_ms = look.timed(classifier, split.images)
+            self._note_latency(look, latency_ms)
+        found = heldout.figures(inferences, split.labels, fusion, look)
         if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
             raise Diverged(f"held-out probabilities are not finite in epoch {line['epoch']}")
         for role, inference in inferences.items():
@@ -219,20 +234,28 @@ class Training:
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
             curve.append(found[view][self.config.objective])
             if kept_look(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
-                heldout.keep(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion)
+                heldout.keep(
+                    self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion, look
+                )
+        self._inform()
         self.newest_probs = inferences["student"].final
         return found
 
-    def _look_at_ten_crops(self) -> None:
-        """Predictions by TenCrop of the weights that were kept, where they are asked for."""
-        if not self.trial.inference.tencrop:
+    def _look_otherwise(self) -> None:
+        """Predictions by ten crops and at other sides, where they are asked for, of the weights that were kept."""
+        if not (looks := other_looks(self.trial)):
             return
         figures: dict[str, Any] = {}
         classifier = copy.deepcopy(self.task.teacher.model)
         for role in self.roles:
             classifier.load_state_dict(load_file(self.paths.weights(role)))
-            figures |= heldout.keep_tencrop(self.paths, self.trial_number, role, classifier, self.dataset, self.trial)
-        write_json(self.paths.info, {**read_json(self.paths.info), "tencrop": figures})
+            for look in looks:
+                found, latency_ms = heldout.keep_other_look(
+                    self.paths, self.trial_number, role, classifier, self.dataset, self.trial.aux_fusion, look
+                )
+                self._note_latency(look, latency_ms)
+                figures |= found
+        self._inform(other_views=figures)
 
     def _update_stubborn(self, stage: Stage, epoch: int) -> None:
         """Estimate anew which classes are stubborn, from the newest look's recalls."""
@@ -253,4 +276,7 @@ class Training:
         self.world.any(False)
         if self.world.is_main:
             write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))
+            self.info = read_json(self.paths.info)
+            if done < self.stages[-1].last_epoch:
+                self.info.pop("other_views", None)  # of weights that are not the last to be kept
         self.seconds_before = self.lines[-1]["seconds"]

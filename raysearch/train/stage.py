@@ -12,11 +12,11 @@ from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data import Dataset, Split, default_stored_side, open_dataset
 from raysearch.errors import PredictionsError
-from raysearch.models import tencrop_side
 from raysearch.predictions import read_predictions
 from raysearch.train.batches import Batch, Batches
 from raysearch.train.distributed import World
 from raysearch.train.figures import recalls
+from raysearch.train.look import other_looks
 from raysearch.train.optimizer import Schedule, build_optimizer
 from raysearch.train.task import Student, Task
 
@@ -75,8 +75,8 @@ def open_training_data(config: TrainingConfig) -> Dataset:
     if resized and data.stored_side is None:
         data = data.model_copy(update={"stored_side": default_stored_side(max(resized))})
     dataset = open_dataset(data, trial.inference_size, whole_train=bool(resized))
-    if trial.inference.tencrop:  # now, and not at the end of a long training
-        dataset.at(tencrop_side(trial.inference_size, trial.inference.tencrop_share), ["held_out"])
+    for look in other_looks(trial):  # now, and not at the end of a long training
+        dataset.at(look.side, ["held_out"])
     return dataset
 
 

@@ -210,7 +210,7 @@ def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, di
 def test_ten_crops_are_made_up_for_where_the_process_died_before_them(config, digits, folder, host, monkeypatch):
     training = config(inference={"tencrop": True})
     with monkeypatch.context() as dying:
-        dying.setattr(Training, "_look_at_ten_crops", _interrupt)
+        dying.setattr(Training, "_look_otherwise", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(training, digits, folder, host())
     assert not folder.predictions("student-final-tencrop").exists()

@@ -40,7 +40,7 @@ class DataConfig(Section):
     samples"), which are held out. Null: the splits as they are."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Out-of-fold: train and held_out are one set in so many stratified folds, and a trial is as many trainings, each
-    with another fold held out. Null: the splits as they are."""
+    with another fold held out: its predictions are of all those images. Null: the splits as they are."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """The fold that a training holds out, from 0; a search sets it for each of a trial's trainings."""
     storage: Literal["auto", "decoded", "jpeg"] = "auto"

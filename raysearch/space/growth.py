@@ -23,8 +23,8 @@ OWN = "between runs an option draws from where it did"
 def faults_of_growth(before: Space, after: Space) -> list[str]:
     """All that ``after`` changes otherwise than by growing, each with its dotted place, what it was and what it is.
 
-    Only what makes earlier trials comparable with later ones is looked at: trial, objective and first trials. The rows
-    and seeds of an ablation may be others: each of its trainings is known by its values.
+    Only what makes earlier trials comparable with later ones is looked at: trial, objective, folds and first trials.
+    The rows and seeds of an ablation may be others: each of its trainings is known by its values.
     """
     if (before.ablation is None) != (after.ablation is None):
         was, now = ("a search", "an ablation") if before.ablation is None else ("an ablation", "a search")
@@ -33,6 +33,8 @@ def faults_of_growth(before: Space, after: Space) -> list[str]:
     if before.search.objective != after.search.objective:
         changed = _changed("search.objective", before.search.objective, after.search.objective)
         faults.append(f"{changed}: between runs it stays")
+    if before.data.folds != after.data.folds:
+        faults.append(f"{_changed('data.folds', before.data.folds, after.data.folds)}: between runs it stays")
     if before.ablation is None:
         faults += _faults_of_first(before.search.first, after.search.first)
     return [*faults, *_faults_of_leaves((before.trial.leaves, after.trial.leaves), ({}, {}), "trial")]

@@ -147,6 +147,9 @@ def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: st
     ablation = None
     if file is not None and file.ablation.tables:
         ablation = build_ablation(file.ablation, leaves, places.of(("ablation",)), faults)
+    if file is not None and file.data.fold is not None:
+        place = places.of(("data", "fold"))
+        faults.append(f"{place}: a study has all folds, got {file.data.fold}; leave it out")
     if file is None or faults:
         raise SpaceError(dict.fromkeys(faults))
     sections = {name: getattr(file, name).model_dump() for name in ("data", "resources", "search")}

@@ -38,7 +38,7 @@ class ResourcesConfig(Section):
     gpus_per_worker: NonNegative = 0.0
     """GPUs of a worker; a share such as 0.25 lets trials share one."""
     concurrency: Count | None = None
-    """Trials at once; null: as many as the machine holds."""
+    """Trials at once, or with `data.folds` trainings; null: as many as the machine holds."""
 
     @property
     def per_worker(self) -> dict[str, float]:
@@ -51,11 +51,11 @@ class SearchConfig(Section):
     """How the space is searched, and for how long."""
 
     trials: Count = 8
-    """Trials that end COMPLETE or PRUNED."""
+    """Trials that end COMPLETE or PRUNED; with `data.folds` each is several trainings."""
     timeout_s: Positive | None = None
     """Seconds until running trials are stopped; null: no limit."""
     epochs: Count | None = None
-    """Epochs of all trials together at which running trials are stopped; null: no limit."""
+    """Epochs of all trainings together at which running trials are stopped; null: no limit."""
     checkpoints_gb: Positive | None = None
     """GB (1e9 bytes) that the weights of the whole study may take; null: no limit. Those of least value to the ensemble
     are dropped first; predictions stay, and a trial's `config.yaml` trains its weights again."""

@@ -10,8 +10,8 @@ import typer
 
 from raysearch.cli import run
 from raysearch.config import TrainingConfig
-from raysearch.errors import StudyError
-from raysearch.io import read_yaml
+from raysearch.errors import SpaceError, StudyError
+from raysearch.io import display_path, read_yaml
 from raysearch.paths import TrialPaths
 from raysearch.section import validate
 from raysearch.space import load_training
@@ -33,6 +33,12 @@ def command(
     together (NCCL on GPUs, gloo on CPUs): torchrun --nproc-per-node 2 -m raysearch.train CONFIG."""
     overrides = list(set_ or []) + ([f"data.source={json.dumps(data)}"] if data else [])
     training = load_training(config, overrides)
+    if training.data.folds and training.data.fold is None:
+        last = training.data.folds - 1
+        raise SpaceError(
+            f"{display_path(config)}: data.fold: a training holds out one of {training.data.folds} folds, got null; "
+            f"give one, from --set data.fold=0 to --set data.fold={last}"
+        )
     paths = TrialPaths(out)
     _check_free(paths, training)
 

@@ -36,9 +36,9 @@ def best_of(
 
 
 def summarise(
-    paths: TrialPaths, objective: Objective, tencrop: Mapping[str, Any] | None = None, keeps_latest: bool = False
+    paths: TrialPaths, objective: Objective, other_views: Mapping[str, Any] | None = None, keeps_latest: bool = False
 ) -> dict[str, Any]:
-    """Value, best role, figures of the stored predictions (``tencrop``: those of TenCrop views), epochs and seconds."""
+    """Value, best role, figures of the stored predictions (``other_views``: by `other_looks`), epochs and seconds."""
     lines = read_metrics(paths)
     bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective, keeps_latest))}
     sign = 1 if objective == "accuracy" else -1
@@ -50,7 +50,8 @@ def summarise(
         if view.startswith(name)
     }
     views |= {
-        view: {**found, "epoch": bests[view_parts(view).role][0]["epoch"]} for view, found in (tencrop or {}).items()
+        view: {**found, "epoch": bests[view_parts(view).role][0]["epoch"]}
+        for view, found in (other_views or {}).items()
     }
     return {
         "objective": objective,
@@ -74,7 +75,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
-    tencrop, keeps_latest = info.pop("tencrop", {}), info.pop("keeps_latest", False)
+    other_views, keeps_latest = info.pop("other_views", {}), info.pop("keeps_latest", False)
     if paths.smaller_batches.is_file():
         info["notes"] = [*info["notes"], paths.smaller_batches.read_text()]
     result = {
@@ -85,7 +86,7 @@ def write_result(
         "backbone": backbone,
         "params": dict(params),
         **info,
-        **summarise(paths, objective, tencrop, keeps_latest),
+        **summarise(paths, objective, other_views, keeps_latest),
     }
     write_json(paths.result, result)
     return result

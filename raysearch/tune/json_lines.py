@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from raysearch.config import TrainingConfig
 from raysearch.space.schema import SearchObjective
-from raysearch.tune.lines import Figures
+from raysearch.tune.lines import Figures, epochs_of
 from raysearch.tune.listener import EnsembleNow
 
 
@@ -35,10 +35,11 @@ class JsonLines:
 
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
         trial = config.trial
-        self._tell("started", trial=number, backbone=trial.backbone, epochs=trial.total_epochs, epochs_done=epochs_done)
+        self._tell("started", trial=number, backbone=trial.backbone, epochs=epochs_of(config), epochs_done=epochs_done)
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
-        told = {key: report[key] for key in ("epoch", "epochs", "percent", "is_whole", "seconds")}
+        keys = ("fold", "epoch", "epochs", "percent", "is_whole", "seconds")
+        told = {key: report[key] for key in keys if key in report}
         objective, value = self.figures.name.replace(" ", "_"), self.figures.of_look(report)
         self._tell("reported", trial=number, objective=objective, value=value, **told)
 

@@ -61,6 +61,11 @@ class Figures:
         return f"{members}, {100 * ensemble.accuracy:.1f} %{log_loss} cross-fitted"
 
 
+def epochs_of(config: TrainingConfig) -> int:
+    """Of a trial: of all its folds together, where it has any."""
+    return config.trial.total_epochs * (config.data.folds or 1)
+
+
 def is_known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
@@ -97,14 +102,16 @@ class Lines:
         trial = config.trial
         self._told[number] = self._clock()
         goes_on = f", goes on after epoch {epochs_done}" if epochs_done else ""
-        self._say(f"trial {number:>3} started   {trial.backbone}, {trial.total_epochs} epochs{goes_on}")
+        folds = f"{config.data.folds} folds of " if config.data.folds else ""
+        self._say(f"trial {number:>3} started   {trial.backbone}, {folds}{trial.total_epochs} epochs{goes_on}")
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         if self._clock() - self._told.get(number, -math.inf) < EVERY_S:
             return
         self._told[number] = self._clock()
         figure = self.figures.text(self.figures.of_look(report))
-        self._say(f"trial {number:>3}           epoch {report['epoch']}/{report['epochs']}  {figure}")
+        fold = f"fold {report['fold']}" if "fold" in report else ""
+        self._say(f"trial {number:>3} {fold:<9} epoch {report['epoch']}/{report['epochs']}  {figure}")
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
         if result["state"] == "FAIL":

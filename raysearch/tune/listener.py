@@ -25,7 +25,8 @@ class Listener(Protocol):
         """A trial begins, or goes on after so many epochs."""
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
-        """A look of a running trial, as `report_of` makes it."""
+        """A look of a running trial, as `report_of` makes it; with `data.folds` one of its fold ``report["fold"]``, in
+        which epochs are those of all folds."""
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
         """A trial is COMPLETE, PRUNED or FAIL: its `result.json`."""

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from raysearch.config import TrainingConfig
 from raysearch.space.schema import SearchObjective
-from raysearch.tune.lines import Figures, one_line
+from raysearch.tune.lines import Figures, epochs_of, one_line
 from raysearch.tune.listener import EnsembleNow
 
 REDRAWS_PER_S = 2
@@ -107,7 +107,7 @@ class LiveTable:
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
         with self._lock:
             before = self._running.get(number)
-            running = Running(config.trial.backbone, epochs_done, config.trial.total_epochs)
+            running = Running(config.trial.backbone, epochs_done, epochs_of(config))
             if before:
                 running.value, running.best = before.value, before.best
             self._running[number] = running

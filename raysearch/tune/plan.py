@@ -76,6 +76,8 @@ class Plan:
     """Of each class, in train and held_out"""
     free_bytes: float
     """On the disk of ``root``"""
+    folds: int = 1
+    """Trainings of each trial; ``images`` are those of one of them"""
     epochs_done: int = 0
     """By the study's ended trials"""
     gpu_bytes: float | None = None
@@ -85,7 +87,8 @@ class Plan:
 
     @property
     def at_once(self) -> int:
-        return min(self.capacity.trials, self.trials.number)
+        """Trainings."""
+        return min(self.capacity.trials, self.folds * self.trials.number)
 
     @property
     def epochs(self) -> float:
@@ -99,14 +102,23 @@ class Plan:
 
     @property
     def _all_epochs(self) -> float:
-        return self.trials.about(lambda trial: trial.total_epochs)
+        return self.folds * self.trials.about(lambda trial: trial.total_epochs)
 
     def _within_budget(self, epochs: float) -> float:
         return epochs if self.search.epochs is None else min(epochs, max(0, self.search.epochs - self.epochs_done))
 
     @property
     def least_share(self) -> float:
-        """Of the epochs, where as many trials are stopped early as may be expected; 1 where none is."""
+        """Of the epochs, where as many trials are stopped early as may be expected; 1 where none is.
+
+        Folds are stopped together: of a trial that has more than run at once only the last ones.
+        """
+        last = self.folds % self.at_once or self.at_once if self.at_once else self.folds
+        stopped = min(last, self.folds) / self.folds
+        return 1 - stopped + stopped * self._least_share_of_a_training
+
+    @property
+    def _least_share_of_a_training(self) -> float:
         grace, factor = self.search.grace, self.search.reduction_factor
         if self.search.scheduler == "none":
             return 1.0
@@ -127,7 +139,7 @@ class Plan:
             return Hours(0, 0, 0)
         longest = max(map(self.seconds_of, self.trials.every))
         about, most = (
-            max(total(self.seconds_of) / self.at_once, longest) / 3600 / self._all_epochs
+            max(self.folds * total(self.seconds_of) / self.at_once, longest) / 3600 / self._all_epochs
             for total in (self.trials.about, self.trials.most)
         )
         return Hours(about * self.epochs, about * self.least_epochs, most * self.epochs)
@@ -148,20 +160,26 @@ class Plan:
 
     @property
     def live_bytes(self) -> float:
-        """What the trials that run at once have on the disk."""
+        """What the trainings that run at once have on the disk."""
         live = [self.costs[trial.backbone].live_bytes() + self.predictions_of(trial) for trial in self.trials.every]
         return self.at_once * max(live, default=0)
 
     @property
     def kept_bytes(self) -> float:
         """What all trials leave: weights, as many as `search.checkpoints_gb` allows, predictions and features."""
-        weights = self.trials.about(lambda trial: ROLES * self.costs[trial.backbone].weights_bytes)
+        weights = self.folds * self.trials.about(lambda trial: ROLES * self.costs[trial.backbone].weights_bytes)
         budget = self.search.checkpoints_gb
         weights = weights if budget is None else min(weights, budget * 1e9)
-        return weights + self.trials.about(self.predictions_of)
+        return weights + self.kept_predictions_bytes
+
+    @property
+    def kept_predictions_bytes(self) -> float:
+        """What all trials leave beside weights; with folds once of each, and once put together."""
+        times = 1 if self.folds == 1 else 2 * self.folds
+        return times * self.trials.about(self.predictions_of)
 
     def predictions_of(self, trial: TrialConfig) -> float:
-        """Bytes of a trial's predictions and features."""
+        """Bytes of a training's predictions and features."""
         return self.costs[trial.backbone].predictions_bytes(trial, sum(self.images["held_out"]), len(self.classes))
 
     def faults(self) -> list[str]:
@@ -196,7 +214,15 @@ class Plan:
 
     def notes(self) -> list[str]:
         """What can be, but should be known."""
-        return [*self.capacity.notes, *self._class_notes(), *self._memory_notes(), *self._disk_notes()]
+        notes = (self._fold_notes(), self._class_notes(), self._memory_notes(), self._disk_notes())
+        return [*self.capacity.notes, *(note for group in notes for note in group)]
+
+    def _fold_notes(self) -> Iterator[str]:
+        if 0 < self.at_once < self.folds and self.search.scheduler != "none":
+            yield (
+                f"data.folds: {self.at_once} of a trial's {self.folds} trainings run at once; they are compared at "
+                f"epochs that all of them have done, so {self.search.scheduler} can stop only the last ones early"
+            )
 
     def _class_notes(self) -> Iterator[str]:
         for split, images in self.images.items():
@@ -231,7 +257,7 @@ class Plan:
         room = self.free_bytes - RESERVE - self.live_bytes
         if room <= 0 or self.kept_bytes <= room:
             return
-        budget = int((room - self.trials.about(self.predictions_of)) / 1e8) / 10
+        budget = int((room - self.kept_predictions_bytes) / 1e8) / 10
         remedy = f"--set search.checkpoints_gb={budget:g} keeps the best" if budget > 0 else "give another --out"
         yield f"what {self.trials.number} trials leave takes about {gb(self.kept_bytes)}, {gb(room)} are free; {remedy}"
 
@@ -251,14 +277,17 @@ class Plan:
         gpus = f" and {counted(has.gpus_per_worker, 'GPU')}" if has.gpus_per_worker else ""
         workers = f"{has.workers} workers" if has.workers > 1 else "one worker"
         cpus = counted(has.cpus_per_worker, "CPU")
-        return f"{self.trials.number}, {self.at_once} at once, each {workers} of {cpus}{gpus}"
+        number = f"{self.trials.number}" if self.folds == 1 else f"{self.trials.number} of {self.folds} folds"
+        trainings = "at once" if self.folds == 1 else "trainings at once"
+        return f"{number}, {self.at_once} {trainings}, each {workers} of {cpus}{gpus}"
 
     def _data_text(self) -> str:
         splits = []
         for split, images in self.images.items():
             ends = f"{min(images)}" if min(images) == max(images) else f"{min(images)} to {max(images)}"
             splits.append(f"{split} {sum(images)} ({ends} a class)")
-        return f"{len(self.classes)} classes; {', '.join(splits)}"
+        folds = "" if self.folds == 1 else f", of one of {self.folds} folds"
+        return f"{len(self.classes)} classes; {', '.join(splits)}{folds}"
 
     def _epochs_text(self) -> str:
         text, limit, hours = f"{self.epochs:.0f}", self.search.timeout_s, self.hours

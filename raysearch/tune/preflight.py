@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 import torch
 
-from raysearch.config import TrainingConfig, TrialConfig
+from raysearch.config import DataConfig, TrainingConfig, TrialConfig
 from raysearch.data import Dataset, available_splits, open_dataset
 from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
@@ -63,6 +63,7 @@ def make_plan(
         classes=dataset.classes,
         images={name: _images_of(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
         free_bytes=free_bytes(root),
+        folds=space.data.folds or 1,
         epochs_done=sum(result["epochs_done"] for result in ended),
         gpu_bytes=torch.cuda.get_device_properties(0).total_memory if has_gpus and wants_gpus else None,
         missing=missing,
@@ -126,9 +127,10 @@ def _pairs(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def example_trials(space: Space) -> list[TrialConfig]:
-    """A trial of every backbone at every image size that the space has, and all of `search.first`."""
+    """A trial of every backbone at every image size that the space has, and all of `search.first`; of an ablation those
+    alone, its trainings."""
     study = _random_study()
-    wanted = [*space.search.first, *_pairs(space)]
+    wanted = [*space.search.first, *([] if space.ablation else _pairs(space))]
     examples = [example for fixed in wanted if (example := _example(space, study, fixed))]
     return list({example.model_dump_json(exclude={"seed"}): example for example in examples}.values())
 
@@ -145,12 +147,12 @@ def _example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> Tri
 def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, dict[str, int | None], list[str]]:
     """The search's data, decoded into the cache as every example wants it; images a split, the test split's too; notes.
 
-    Raises `DataError` with all faults of train and held_out. Faults of test are noted only, and its count is None:
-    no decision of a search reads it.
+    With folds every one is decoded, and the first is returned and counted. Raises `DataError` with all faults of train
+    and held_out. Faults of test are noted only, and its count is None: no decision of a search reads it.
     """
     datasets, notes = [], []
-    for example in examples:
-        datasets.append(open_training_data(TrainingConfig(data=space.data, trial=example)))
+    for data, example in itertools.product(_folds_of(space.data), examples):
+        datasets.append(open_training_data(TrainingConfig(data=data, trial=example)))
         for stage in example.schedule:
             train_split(datasets[-1], stage)
     dataset = datasets[0]
@@ -164,6 +166,11 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
             counts["test"] = None
             notes.append(f"the test split has faults, the search goes on without it: {error.faults[0]}")
     return dataset, counts, notes
+
+
+def _folds_of(data: DataConfig) -> list[DataConfig]:
+    """The data of a trial's trainings."""
+    return [data.model_copy(update={"fold": fold}) for fold in range(data.folds)] if data.folds else [data]
 
 
 def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset, where: str) -> None:
@@ -189,16 +196,19 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
 
 def _steps(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int]]:
     """Place and number of the images of a step of all workers: at every batch size and the largest accumulation, or of
-    every stage."""
-    batches = max(space.values("accumulation")) * space.resources.workers
-    if not any(example.stages for example in examples):
+    every stage; of an ablation of each of its trainings."""
+    if space.ablation is None and not any(example.stages for example in examples):
+        batches = max(space.values("accumulation")) * space.resources.workers
         return [("trial.batch_size", size * batches) for size in space.values("batch_size")]
-    stages = {
-        f"trial.stages.{number}.batch_size": stage.batch_size * batches
+    largest = 1 if space.ablation else max(space.values("accumulation"))
+    return [
+        (
+            f"trial.stages.{number}.batch_size" if example.stages else "trial.batch_size",
+            stage.batch_size * max(stage.accumulation, largest) * space.resources.workers,
+        )
         for example in examples
         for number, stage in enumerate(example.schedule)
-    }
-    return list(stages.items())
+    ]
 
 
 def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[str]:

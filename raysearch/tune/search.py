@@ -3,8 +3,10 @@
 import os
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raysearch.config import TrainingConfig
 from raysearch.errors import StudyError, UserError
@@ -51,10 +53,21 @@ def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Spa
     space = _asked(space, paths, wishes)
     if Path(space.data.source).exists():  # a trial's config holds wherever it is read
         space = space.at(str(Path(space.data.source).resolve()))
+    earlier = [result for _, folder in paths.trials() if (result := read_result(folder))]
+    carry_out(space, paths, wishes, earlier, where=where, began=began)
+    return paths, space
+
+
+def carry_out(
+    space: Space, paths: StudyPaths, wishes: Wishes, earlier: Sequence[Mapping[str, Any]], *, where: str, began: float
+) -> None:
+    """Run ``space`` in ``paths``, whose place has been checked.
+
+    ``earlier``: the results of its trials that have ended; ``began``: when the command did, by `time.monotonic`.
+    """
     examples = example_trials(space)
     dataset, counts, notes = check_data(space, examples)
     check_trials(space, examples, dataset, where)
-    earlier = [result for _, folder in paths.trials() if (result := read_result(folder))]
     with cluster.ray_session(wishes.address):
         limit_s = AT_LEISURE_S if wishes.plan_only else AT_START_S
         plan = make_plan(
@@ -62,7 +75,7 @@ def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Spa
         )
         if wishes.plan_only:
             print("\n".join([*plan.lines(), *(f"note: {note}" for note in [*notes, *plan.notes()])]))
-            return paths, space
+            return
         display = choose_display(
             space.search.objective, space.search.trials, quiet=wishes.quiet, as_json=wishes.as_json, earlier=earlier
         )
@@ -73,13 +86,13 @@ def search(space: Space, wishes: Wishes, *, where: str) -> tuple[StudyPaths, Spa
                 for note in [*notes, *plan.notes(), _headline(plan)]:
                     display.noted(note)
                 run(space, paths, plan.capacity.trials, display)
-    return paths, space
 
 
 def _headline(plan: Plan) -> str:
     hours = plan.hours
     time_ = f", about {duration(hours.about)}" if hours and plan.trials.number else ""
-    return f"{display_path(plan.root)}: {plan.trials.number} trials to come, {plan.at_once} at once{time_}"
+    folds = f" of {plan.folds} folds" if plan.folds > 1 else ""
+    return f"{display_path(plan.root)}: {plan.trials.number} trials{folds} to come, {plan.at_once} at once{time_}"
 
 
 def _asked(space: Space, paths: StudyPaths, wishes: Wishes) -> Space:
@@ -103,6 +116,7 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
     from raysearch.tune.node import NodeWatch
     from raysearch.tune.scheduler import build_scheduler, replay
     from raysearch.tune.searcher import StudySearcher
+    from raysearch.tune.together import Together
     from raysearch.tune.trial import trainable
 
     stored = study.open_storage(paths, space.study, space.search)
@@ -110,6 +124,8 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
     searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.of)
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: epochs_of(trial) for number, trial in paths.trials()})
+    if space.data.folds:
+        scheduler = Together(scheduler, paths, space.data.folds, space.search.objective)
     node = NodeWatch(paths)
     # Else Tune asks for a trial only when the last one's process has started: seconds for each.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrency)
@@ -141,9 +157,9 @@ def run(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -
 
 
 def epochs_of(trial: TrialPaths) -> int:
-    """The epochs a trial was to do; 0 where nothing says so."""
+    """The epochs that each training of a trial was to do; 0 where nothing says so."""
     if result := read_result(trial):
-        return int(result["epochs"])
+        return int(result["epochs"]) // result.get("folds", 1)
     if not trial.config.is_file():
         return 0
     return TrainingConfig.model_validate(read_yaml(trial.config)).trial.total_epochs

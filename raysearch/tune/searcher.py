@@ -4,9 +4,11 @@ Nothing is pickled between runs: a new process that opens the same study goes on
 killed one, left off. Ray's own `OptunaSearch` tells a stopped trial COMPLETE, enqueues seed points at every
 start and leaves killed trials RUNNING; here stopped is PRUNED, an error is FAIL with its reason, and what a dead
 process left RUNNING goes on under its number, from its checkpoint if it has one.
+
+What is handed out to Tune are trainings: with `data.folds` a trial has several (`raysearch.tune.parts`), one after the
+other before the next trial's. Trials, not folds, are counted, and the study knows of trials only.
 """
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -15,20 +17,21 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raysearch.config import TrainingConfig
-from raysearch.errors import SpaceError, StudyError, UserError
-from raysearch.io import read_yaml, write_json, write_text, write_yaml
-from raysearch.paths import StudyPaths, TrialPaths
+from raysearch.errors import SpaceError, StudyError
+from raysearch.io import read_yaml, write_text, write_yaml
+from raysearch.paths import StudyPaths
 from raysearch.space import Ablation, Space
 from raysearch.train.disk import wait_for_room
 from raysearch.train.hosted import Hosted
-from raysearch.train.result import State, read_metrics, read_result, write_result
-from raysearch.tune.gain import gain_of
+from raysearch.train.result import read_metrics, read_result
+from raysearch.tune.endings import Endings, failed_fold
+from raysearch.tune.folders import clear, epochs_done, first_line, has_look
 from raysearch.tune.listener import Listener
 from raysearch.tune.memory import halve_batches, is_out_of_memory
+from raysearch.tune.parts import Part, config_of
 from raysearch.tune.progress import BY_SCHEDULER
 from raysearch.tune.stored import DEATHS, StoredStudy
-from raysearch.tune.trial import METRIC, value_of
-from raysearch.tune.weights import drop_weights
+from raysearch.tune.trial import METRIC, PROGRESS
 
 MAX_DEATHS = 3
 """Times that a trial's process may die within an epoch; after the last the trial is a FAIL."""
@@ -49,11 +52,15 @@ class StudySearcher(Searcher):
         """``error_of``: what Tune knows of the end of a trial that failed, by its id there."""
         super().__init__(metric=METRIC, mode="max" if space.search.maximizes else "min")
         self.stored, self.space, self.paths = StoredStudy(study), space, paths
+        self.endings = Endings(self.stored, space, paths, listener)
         self.concurrency, self.listener, self.error_of = concurrency, listener, error_of
-        self._numbers: dict[str, int] = {}
-        self._resumable: list[int] = []
-        self._epochs = {number: _epochs_done(folder) for number, folder in paths.trials()}
-        self._told_of: set[int] = set()
+        self._live: dict[str, Part] = {}
+        self._waiting: list[Part] = []
+        """Trainings of trials that have begun"""
+        parts = [part for number, _ in paths.trials() for part in self.endings.parts_of(number)]
+        self._epochs = {part: epochs_done(part.within(paths)) for part in parts}
+        self._started: set[int] = set()
+        self._told_of: set[Part] = set()
         self._recover()
         self._failed_before = self.stored.failed
         self._enqueue_first()
@@ -61,22 +68,33 @@ class StudySearcher(Searcher):
     # What the last process left.
 
     def _recover(self) -> None:
-        for _, folder in self.paths.trials():
+        for part in self._epochs:
+            folder = part.within(self.paths)
             folder.paused.unlink(missing_ok=True)  # a kill leaves it
             if folder.result.is_file():
-                _clear(folder)
+                clear(folder)
         for trial in self.stored.trials(TrialState.RUNNING):
-            folder = self.paths.trial(trial.number)
-            lines = read_metrics(folder)
-            if result := read_result(folder):  # written, but not told
-                self._end(trial.number, result["state"], result["reason"])
-            elif folder.error.is_file():
-                self._end(trial.number, "FAIL", _first_line(folder))
-            elif lines and lines[-1].get("partial"):
-                self._end(trial.number, "PRUNED", "stopped, then its driver died")
+            if result := read_result(self.paths.trial(trial.number)):  # written, but not told
+                self.endings.end(trial.number, result["state"], result["reason"])
             else:
-                self._fill_curve(trial.number)
-                self._resumable.append(trial.number)
+                self._take_up(trial.number)
+
+    def _take_up(self, number: int) -> None:
+        """What a trial was at: its trainings that have not ended go on, unless one of them ends it."""
+        self.endings.fill_curve(number)
+        for part in self.endings.parts_of(number):
+            folder = part.within(self.paths)
+            lines = read_metrics(folder)
+            if folder.result.is_file():
+                continue
+            if folder.error.is_file():
+                self.endings.end_part(part, "FAIL", first_line(folder))
+            elif part.fold is None and lines and lines[-1].get("partial"):
+                self.endings.end_part(part, "PRUNED", "stopped, then its driver died")
+            else:
+                self._waiting.append(part)
+        if self.space.data.folds:
+            self._settle(number)
 
     def _enqueue_first(self) -> None:
         if self.space.ablation:
@@ -107,8 +125,13 @@ class StudySearcher(Searcher):
     def left(self) -> int:
         """Trials that are still to be started; of an ablation those that are enqueued, and no others."""
         if self.space.ablation:
-            return len(self.stored.trials(TrialState.WAITING)) + len(self._resumable)
-        return self.space.search.trials - self.stored.counted - len(self._numbers)
+            return len(self.stored.trials(TrialState.WAITING)) + len(self._waiting)
+        return self.space.search.trials - self.stored.counted - len(self._begun)
+
+    @property
+    def _begun(self) -> set[int]:
+        """The trials that are being trained."""
+        return {part.number for part in self._live.values()}
 
     @property
     def has_failed_too_often(self) -> bool:
@@ -117,29 +140,48 @@ class StudySearcher(Searcher):
 
     @property
     def has_spent_its_epochs(self) -> bool:
-        """Whether all trials together have done the epochs of the budget."""
+        """Whether all trainings together have done the epochs of the budget."""
         budget = self.space.search.epochs
         return budget is not None and sum(self._epochs.values()) >= budget
 
     # Tune's calls.
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial; None while none may start; FINISHED when no more will."""
-        live = len(self._numbers)
+        """The next training; None while none may start; FINISHED when no more will."""
         if self.paths.stop.exists() or self.has_failed_too_often or self.has_spent_its_epochs:
             return Searcher.FINISHED
-        if self.left <= 0 or live >= self.concurrency:
-            return None if live else Searcher.FINISHED
-        wait_for_room(self.paths.root)
-        number = self._resumable.pop(0) if self._resumable else self._asked()
-        config = self._configured(number)
-        if config is None:
+        part = self._next() if len(self._live) < self.concurrency else None
+        if part is None:
+            return None if self._live else Searcher.FINISHED
+        training = self._configured(part.number)
+        if training is None:
+            self._drop_waiting(part.number)
             return None
-        self._numbers[trial_id] = number
-        folder = self.paths.trial(number)
-        self.listener.started(number, config, _epochs_done(folder))
-        threads = self.space.resources.cpus_per_worker
-        return Hosted(folder.root.resolve(), number, self.paths.stop.resolve(), threads).plain
+        training = config_of(training, part, self.paths)
+        self._live[trial_id] = part
+        if part.number not in self._started:
+            self._started.add(part.number)
+            self.listener.started(part.number, training, self._epochs_of(part.number))
+        folder, threads = part.within(self.paths).root.resolve(), self.space.resources.cpus_per_worker
+        hosted = Hosted(folder, part.number, self.paths.stop.resolve(), threads).plain
+        return hosted if part.fold is None else {**hosted, "fold": part.fold}
+
+    def _next(self) -> Part | None:
+        """What waits goes first: of trials that are being trained, or where another trial may start."""
+        begun, left = self._begun, self.left
+        part = next((part for part in self._waiting if left > 0 or part.number in begun), None)
+        if part is None and left <= 0:
+            return None
+        wait_for_room(self.paths.root)
+        if part is None:
+            self._waiting += self.endings.parts_of(self._asked())
+            part = self._waiting[0]
+        self._waiting.remove(part)
+        return part
+
+    def _epochs_of(self, number: int) -> int:
+        """That its trainings have done."""
+        return sum(epochs_done(part.within(self.paths)) for part in self.endings.parts_of(number))
 
     def _asked(self) -> int:
         number = self.stored.study.ask().number
@@ -161,7 +203,7 @@ class StudySearcher(Searcher):
         try:
             config = self.space.trial.suggest(trial, fixed)
         except SpaceError as error:
-            self._end(number, "FAIL", "; ".join(error.faults))
+            self.endings.end(number, "FAIL", "; ".join(error.faults))
             return None
         if "seed" not in fixed:  # members of an ensemble gain from differing, so each trial has a seed of its own
             config = config.model_copy(update={"seed": config.seed + number})
@@ -171,46 +213,65 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One look at the held-out split."""
-        number = self._numbers[trial_id]
+        part = self._live[trial_id]
         wait_for_room(self.paths.root)
-        self.stored.add_point(number, result["epoch"], result[METRIC])
-        self._count_epochs(number, result["epoch"])
-        self._tell_of_smaller_batches(number)
-        self.listener.reported(number, result)
+        if part.fold is None:
+            self.stored.add_point(part.number, result["epoch"], result[METRIC])
+        else:
+            self.endings.fill_curve(part.number)
+        self._count_epochs(part, result["epoch"])
+        self._tell_of_smaller_batches(part)
+        self.listener.reported(part.number, result if part.fold is None else self._of_all_folds(part, result))
+
+    def _of_all_folds(self, part: Part, result: dict[str, Any]) -> dict[str, Any]:
+        """A fold's report, in which epochs are those of all folds of its trial: done, and to be done."""
+        done, total = self._epochs_of(part.number), result["epochs"] * len(self.endings.parts_of(part.number))
+        return {**result, "fold": part.fold, "epoch": done, "epochs": total, PROGRESS: 100 * done / total}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The trial's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL.
+        """A training's end: all epochs done is COMPLETE, fewer is PRUNED, an error is FAIL.
 
-        A trial whose process died goes on under its number.
+        A training whose process died goes on under its number.
         """
-        number = self._numbers.pop(trial_id)
+        part = self._live.pop(trial_id)
+        folder = part.within(self.paths)
         wait_for_room(self.paths.root)
-        if error and self.paths.trial(number).error.is_file():
-            return self._end(number, "FAIL", _first_line(self.paths.trial(number)))
-        if error:
-            return self._lose(number, self.error_of(trial_id))
-        if not result:  # cut off from outside: it stays RUNNING, and the next process goes on with it
-            return None
-        # Tune leaves the stopping result out of on_trial_result.
-        self._count_epochs(number, result["epoch"])
-        if result["is_whole"] and result["epoch"] >= result["epochs"]:
-            return self._end(number, "COMPLETE")
-        stop = self.paths.stop
-        return self._end(number, "PRUNED", stop.read_text() if stop.is_file() else BY_SCHEDULER)
+        if error and folder.error.is_file():
+            self.endings.end_part(part, "FAIL", first_line(folder))
+        elif error:
+            self._lose(part, self.error_of(trial_id))
+        elif result:  # else it was cut off from outside: it stays RUNNING, and the next process goes on with it
+            # Tune leaves the stopping result out of on_trial_result.
+            self._count_epochs(part, result["epoch"])
+            if result["is_whole"] and result["epoch"] >= result["epochs"]:
+                self.endings.end_part(part, "COMPLETE")
+            elif part.fold is None or not self.paths.stop.is_file():
+                self.endings.end_part(part, "PRUNED", self._stopped_by(part))
+        if part.fold is not None and (error or result):
+            self._settle(part.number)
+
+    def _stopped_by(self, part: Part) -> str:
+        if self.paths.stop.is_file():
+            return self.paths.stop.read_text()
+        failed = None if part.fold is None else failed_fold(self.endings.folds_of(part.number))
+        return BY_SCHEDULER if failed is None else f"fold {failed} failed"
 
     def finish(self) -> None:
         """After the last trial: those that wait to go on, and never will, end as they stand.
 
-        A search that was stopped by its time limit or a signal leaves them to the next start.
+        A search that was stopped by its time limit or a signal leaves them to the next start; so does any search a
+        trial in which a fold has no look yet.
         """
         has_enough = self.space.ablation is None and self.stored.counted >= self.space.search.trials
         if not (self.has_spent_its_epochs or has_enough):
             return
         reason = "the epochs of search.epochs are spent" if self.has_spent_its_epochs else "no more trials are wanted"
-        while self._resumable:
-            number = self._resumable.pop()
-            has_look = any("held_out" in line for line in read_metrics(self.paths.trial(number)))
-            self._end(number, "PRUNED" if has_look else "FAIL", reason)
+        waiting, self._waiting = self._waiting, []
+        for number in dict.fromkeys(part.number for part in waiting):
+            if self.space.data.folds:
+                self.endings.end_as_it_stands(number, reason)
+            else:
+                self.endings.end(number, "PRUNED" if has_look(self.paths.trial(number)) else "FAIL", reason)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is the state."""
@@ -223,97 +284,55 @@ class StudySearcher(Searcher):
 
     # What becomes of a trial.
 
-    def _lose(self, number: int, error: Exception | None) -> None:
+    def _lose(self, part: Part, error: Exception | None) -> None:
         """Its process died without a word of its own: go on with it, unless that has not helped before."""
-        folder = self.paths.trial(number)
+        folder, number = part.within(self.paths), part.number
+        self._started.discard(number)
         reason = " ".join(str(error).split())[:200] if error else "no reason is known"
         if error and is_out_of_memory(error) and folder.config.is_file() and halve_batches(folder, error):
-            self._tell_of_smaller_batches(number)
-            self._resumable.append(number)
+            self._tell_of_smaller_batches(part)
+            self._waiting.append(part)
             return
-        epochs_done = _epochs_done(folder)
-        deaths = [*self.stored.trial(number).user_attrs.get(DEATHS, []), epochs_done]
-        self.stored.set(number, DEATHS, deaths)
-        if (times := deaths.count(epochs_done)) >= MAX_DEATHS:
-            self._end(number, "FAIL", f"its process died {times} times in epoch {epochs_done + 1} ({reason})")
+        done, key = epochs_done(folder), DEATHS if part.fold is None else f"{DEATHS}_{part.fold}"
+        deaths = [*self.stored.trial(number).user_attrs.get(key, []), done]
+        self.stored.set(number, key, deaths)
+        if (times := deaths.count(done)) >= MAX_DEATHS:
+            self.endings.end_part(part, "FAIL", f"its process died {times} times in epoch {done + 1} ({reason})")
         else:
-            self.listener.interrupted(number, f"its process died ({reason})")
-            self._resumable.append(number)
+            which = "its process" if part.fold is None else f"the process of fold {part.fold}"
+            self.listener.interrupted(number, f"{which} died ({reason})")
+            self._waiting.append(part)
 
-    def _end(self, number: int, state: State, reason: str | None = None) -> None:
-        folder, search = self.paths.trial(number), self.space.search
-        self._fill_curve(number)
-        config = TrainingConfig.model_validate(read_yaml(folder.config)) if folder.config.is_file() else None
-        result = write_result(
-            folder,
-            number,
-            state,
-            search.training_objective,
-            config.trial.total_epochs if config else 0,
-            config.trial.backbone if config else "",
-            self.stored.trial(number).params,
-            reason,
-        )
-        value = result["value"]
-        if search.objective == "ensemble_gain" and state != "FAIL":
-            value, result = self._valued(result)
-            write_json(folder.result, result)
-        if result["value"] is not None:
-            self.stored.set(number, "smoothed_best", result["value"])
-            self.stored.set(number, "role", result["role"])
-        if result["reason"]:
-            self.stored.set(number, "reason", result["reason"])
-        self.stored.end(number, result["state"], value)
-        _clear(folder)  # not before: until it is told, a dead driver's trial goes on from it
-        self.listener.ended(number, result)
-        if search.checkpoints_gb is not None:
-            for dropped in drop_weights(self.paths, 1e9 * search.checkpoints_gb):
-                self.listener.noted(f"search.checkpoints_gb: dropped {dropped}; its predictions are kept")
+    def _drop_waiting(self, number: int) -> None:
+        self._waiting = [part for part in self._waiting if part.number != number]
 
-    def _valued(self, result: dict[str, Any]) -> tuple[float | None, dict[str, Any]]:
-        """The trial's worth to the ensemble, and the result with it."""
-        try:
-            gain = gain_of(self.paths, result["trial_number"])
-        except UserError as error:
-            reason = f"its worth to the ensemble cannot be told: {'; '.join(error.faults)}"
-            return None, {**result, "state": "FAIL", "reason": reason}
-        return gain, {**result, "ensemble_gain": gain}
+    def _settle(self, number: int) -> None:
+        """End a trial of which no fold trains any more, if one has failed or none is left to be trained."""
+        folds = self.endings.folds_of(number)
+        results = [read_result(fold) for fold in folds]
+        states = {result["state"] for result in results if result}
+        if "FAIL" in states or "PRUNED" in states:
+            self._drop_waiting(number)
+        if number in self._begun:
+            return
+        if (failed := failed_fold(folds)) is not None:
+            self.endings.end_with(number, failed)
+        elif None not in results:
+            self.endings.end_of_folds(number)
+        elif "PRUNED" in states:  # a fold died after the look that stopped the others
+            self.endings.end_as_it_stands(number, BY_SCHEDULER)
+        elif self.paths.stop.is_file() and self.endings.end_as_it_stands(number, self.paths.stop.read_text()):
+            self._drop_waiting(number)
 
-    def _fill_curve(self, number: int) -> None:
-        """The folder can be ahead of the study: after a kill, and at the look that ends a trial."""
-        objective = self.space.search.objective
-        lines = read_metrics(self.paths.trial(number))
-        points = [(line["epoch"], value_of(line, objective)) for line in lines if "held_out" in line]
-        self.stored.add_points(number, points)
-
-    def _count_epochs(self, number: int, epoch: int) -> None:
-        self._epochs[number] = epoch
+    def _count_epochs(self, part: Part, epoch: int) -> None:
+        self._epochs[part] = epoch
         if self.has_spent_its_epochs and not self.paths.stop.exists():
             reason = f"the budget of {self.space.search.epochs} epochs (search.epochs)"
             write_text(self.paths.stop, f"stopped by {reason}")
             self.listener.noted(f"stopped by {reason}: running trials end after their batch")
 
-    def _tell_of_smaller_batches(self, number: int) -> None:
-        note = self.paths.trial(number).smaller_batches
-        if number not in self._told_of and note.is_file():
-            self._told_of.add(number)
-            self.listener.noted(f"trial {number}: {note.read_text()}")
-
-
-def _clear(folder: TrialPaths) -> None:
-    """Remove what only a training that goes on needs, and what kills have left of writes."""
-    folder.resume.unlink(missing_ok=True)
-    folder.paused.unlink(missing_ok=True)
-    shutil.rmtree(folder.ray, ignore_errors=True)
-    for part in folder.root.rglob(".*.part"):
-        part.unlink(missing_ok=True)
-
-
-def _epochs_done(folder: TrialPaths) -> int:
-    """The newest epoch of which there is a line, whole or not."""
-    lines = read_metrics(folder)
-    return lines[-1]["epoch"] if lines else 0
-
-
-def _first_line(folder: TrialPaths) -> str:
-    return folder.error.read_text().partition("\n")[0]
+    def _tell_of_smaller_batches(self, part: Part) -> None:
+        note = part.within(self.paths).smaller_batches
+        if part not in self._told_of and note.is_file():
+            self._told_of.add(part)
+            self.listener.noted(f"{part.name}: {note.read_text()}")

@@ -77,7 +77,8 @@ class DiskWatch:
         self._is_paused = False
 
     def look(self) -> float:
-        waiting = [str(number) for number, folder in self.paths.trials() if folder.paused.is_file()]
+        trials = self.paths.trials()
+        waiting = [str(number) for number, trial in trials if any(one.paused.is_file() for one in trial.trainings)]
         is_paused = bool(waiting) or free_bytes(self.paths.root) < DRIVER_RESERVE
         if is_paused and not self._is_paused:
             names = f" (trial {', '.join(waiting)})" if waiting else ""

@@ -226,3 +226,28 @@ def test_figures_are_given_in_units_that_can_be_read() -> None:
 def test_a_worker_has_what_its_process_takes_too() -> None:
     found = plan([trial()])
     assert found.memory_of(trial()) == WORKER_BYTES + 4e6
+
+
+def test_with_folds_trainings_time_and_disk_are_those_of_all_folds() -> None:
+    one, three = plan([trial()] * 2), plan([trial()] * 2, folds=3)
+    assert (one.epochs, three.epochs) == (20, 60)
+    assert one.hours is not None
+    assert three.hours is not None
+    assert three.hours.about == pytest.approx(3 * one.hours.about)
+    assert (three.at_once, three.live_bytes) == (one.at_once, one.live_bytes)
+    assert three.kept_bytes - three.kept_predictions_bytes == 3 * (one.kept_bytes - one.kept_predictions_bytes)
+    assert plan([trial()], folds=3).at_once == 2, "of a single trial"
+    assert three.lines()[:3] == [
+        "trials  2 of 3 folds, 2 trainings at once, each one worker of 1 CPU",
+        "data    2 classes; train 100 (50 a class), held_out 10 (5 a class), of one of 3 folds",
+        "epochs  60",
+    ]
+
+
+@pytest.mark.parametrize(("at_once", "stopped"), [(3, 3), (4, 3), (2, 1), (1, 1)])
+def test_only_folds_that_run_together_are_stopped_early(at_once: int, stopped: int) -> None:
+    median = {"scheduler": "median", "grace": 0.5}
+    found = plan([trial()] * 4, search=median, folds=3, at_once=at_once)
+    assert found.least_share == pytest.approx(1 - stopped / 3 * 0.25)
+    assert any("data.folds" in note for note in found.notes()) == (at_once < 3)
+    assert plan([trial()], folds=3, at_once=at_once).notes() == [], "without a scheduler"

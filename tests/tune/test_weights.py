@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysearch.ensemble import load_library
+from raysearch.ensemble import is_dropped, load_library
 from raysearch.ensemble.selection import score
 from raysearch.io import read_json, sha256
 from raysearch.paths import StudyPaths, TrialPaths
@@ -61,6 +61,19 @@ def test_the_estimate_is_cross_fitted(study: StudyPaths) -> None:
     assert now.members >= 1
     library = load_library(study)
     assert now.accuracy <= ensemble_score(library.candidates, library.labels).accuracy + 0.05
+
+
+def test_the_weights_of_all_folds_count_and_go_together(study: StudyPaths) -> None:
+    trial = study.trial(1)
+    for fold in range(2):
+        shutil.copytree(trial.checkpoints, trial.fold(fold).checkpoints)
+    shutil.rmtree(trial.checkpoints)
+    everything = sum(path.stat().st_size for path in study.root.rglob("checkpoints/*"))
+    assert len(list(drop_weights(study, everything - 1))) == 1
+    list(drop_weights(study, 0))
+    assert not list(study.root.rglob("*.safetensors"))
+    assert is_dropped(trial, "student")
+    assert is_dropped(trial, "teacher")
 
 
 def test_weights_are_kept_by_their_value_until_they_fit(study: StudyPaths) -> None:

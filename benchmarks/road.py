@@ -48,7 +48,7 @@ def scored(study: StudyPaths, recipe: str, source: str) -> dict[str, Any]:
     verb("export", study.root, "--ensemble", recipe, "--out", folder)
     figures = json.loads(verb("evaluate", folder, "--data", source, "--split", "test").splitlines()[-1])
     stored = read_json(study.ensemble(recipe))
-    test = {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "n")}
+    test = {"accuracy": figures["accuracy"], "low": figures["accuracy_low"], "high": figures["accuracy_high"]}
     return {
         "members": len(stored["members"]),
         "cross_fitted": stored["cross_fitted"],
@@ -101,8 +101,7 @@ def _percent(figures: Mapping[str, float]) -> str:
 
 
 def _interval(figures: Mapping[str, float]) -> str:
-    low, high = (figures[key] for key in ("accuracy_low", "accuracy_high"))
-    return f"{100 * low:.1f}-{100 * high:.1f}"
+    return f"{100 * figures['low']:.1f}-{100 * figures['high']:.1f}"
 
 
 if __name__ == "__main__":

@@ -188,6 +188,7 @@ class _SearchPart(Stored):
 
 class _DataPart(Stored):
     source: str = "digits"
+    folds: int | None = None
 
 
 class _SpacePart(Stored):

@@ -23,7 +23,7 @@ class Trial:
     """One of `STATES`; RUNNING when it has left no result."""
     reason: str | None
     value: float | None
-    """Best of the smoothed curve, of the study's figure."""
+    """Best of the smoothed curve, of the study's figure; with folds that of the out-of-fold predictions."""
     ensemble_gain: float | None
     """Nats by which the trial lowered the ensemble's log loss, of a search for that."""
     backbone: str | None
@@ -69,6 +69,11 @@ class Study:
     @property
     def objective(self) -> SearchObjective:
         return self.facts.space.search.objective
+
+    @property
+    def folds(self) -> int | None:
+        """Trainings of each trial, where it has several: each with another part of the labelled images held out."""
+        return self.facts.space.data.folds
 
     @property
     def figure(self) -> str:

@@ -151,6 +151,16 @@ def test_other_searches_have_no_gain_column(page):
     assert "<button>Gain</button>" not in page
 
 
+def test_with_folds_the_value_is_that_of_the_out_of_fold_predictions(page, tmp_path):
+    paths = write_bare_study(tmp_path, space={"data": {"source": "digits", "folds": 4}})
+    write_trial(paths, 0)
+    folded = own_part(render(read_study(tmp_path)))
+    assert "out-of-fold predictions of all 4 folds' trainings" in folded
+    assert "200 held-out (of one of 4 folds)" in folded
+    assert "smoothed held-out" in page
+    assert "fold" not in section(page, "leaderboard")
+
+
 def test_reasons_and_notes_stand_beside_the_state(tmp_path):
     paths = write_bare_study(tmp_path)
     note = "out of memory in epoch 3: since then trial.batch_size 50 -> 25, trial.accumulation 1 -> 2 (no room)"

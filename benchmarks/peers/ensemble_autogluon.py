@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.peers.ensemble_side import missing, run
 
 try:
-    from autogluon.core.metrics import accuracy  # type: ignore[import-not-found]
-    from autogluon.core.models.greedy_ensemble.ensemble_selection import (  # type: ignore[import-not-found]
+    from autogluon.core.metrics import accuracy
+    from autogluon.core.models.greedy_ensemble.ensemble_selection import (
         EnsembleSelection,
     )
 except ImportError as error:

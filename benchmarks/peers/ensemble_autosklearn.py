@@ -44,9 +44,9 @@ def go_past_the_rest() -> None:
 
 try:
     go_past_the_rest()
-    from autosklearn.constants import MULTICLASS_CLASSIFICATION  # type: ignore[import-not-found]
-    from autosklearn.ensembles.ensemble_selection import EnsembleSelection  # type: ignore[import-not-found]
-    from autosklearn.metrics import accuracy  # type: ignore[import-not-found]
+    from autosklearn.constants import MULTICLASS_CLASSIFICATION
+    from autosklearn.ensembles.ensemble_selection import EnsembleSelection
+    from autosklearn.metrics import accuracy
 except ImportError as error:
     missing(error)
 

@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.peers.ensemble_side import missing, run
 
 try:
-    from phem.base_utils.metrics import make_metric  # type: ignore[import-not-found]
-    from phem.methods.ensemble_selection import EnsembleSelection  # type: ignore[import-not-found]
+    from phem.base_utils.metrics import make_metric
+    from phem.methods.ensemble_selection import EnsembleSelection
     from sklearn.metrics import accuracy_score
 except ImportError as error:
     missing(error)

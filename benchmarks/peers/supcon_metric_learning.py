@@ -11,8 +11,8 @@ from timeit import repeat
 
 import numpy as np
 import torch
-from pytorch_metric_learning.distances import DotProductSimilarity  # type: ignore[import-not-found]
-from pytorch_metric_learning.losses import SupConLoss  # type: ignore[import-not-found]
+from pytorch_metric_learning.distances import DotProductSimilarity
+from pytorch_metric_learning.losses import SupConLoss
 
 
 def main(given_path: str, found_path: str) -> None:

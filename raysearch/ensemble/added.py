@@ -109,7 +109,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
     """float64 [rows]; what is missing is NaN."""
     try:
         return column.cast(pa.float64()).to_numpy()
-    except (pa.ArrowException, NotImplementedError) as error:
+    except pa.ArrowException as error:
         raise _Fault(f"{name}: must hold numbers, got {column.type}") from error
 
 

@@ -98,9 +98,14 @@ def _derivatives(probs: np.ndarray, labels: np.ndarray, beta: float) -> tuple[fl
 def expected_calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """Mean over samples of |accuracy - confidence| of their bin (Guo et al., eq. 3), by the greatest probability."""
     confidence = probs.max(axis=1).astype(np.float64)
-    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    bin_of = bins_of(confidence, bins)
     surplus = confidence - (probs.argmax(axis=1) == labels)
     return float(np.abs(np.bincount(bin_of, weights=surplus, minlength=bins)).sum() / len(labels))
+
+
+def bins_of(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """int64 [samples]: the bin, from 0, of each greatest probability; a bin holds its upper end."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _blocks(samples: int, classes: int) -> Iterator[slice]:

@@ -15,7 +15,7 @@ How many of the n images drawn are of some kind is multinomial, so that counts a
 import numpy as np
 
 from raysearch.ensemble.intervals import CONFIDENCE, share_interval
-from raysearch.evaluate.figures import Figure, bins_of, shares
+from raysearch.evaluate.figures import Figure, in_bins, shares
 
 RESAMPLES = 1000
 SEED = 0
@@ -68,7 +68,7 @@ def calibration_figure(confidence: np.ndarray, is_correct: np.ndarray, rng: np.r
     eq. 5.6); the interval holds at least the figure. It begins at 0 where a perfectly calibrated set of the same
     confidence would show as large an error by chance (Broecker and Smith 2007).
     """
-    in_bin = bins_of(confidence)
+    in_bin = in_bins(confidence)
     value = float(np.abs((in_bin * (confidence - is_correct)[:, None]).mean(axis=0)).sum())
     draws = np.abs(drawn_means(in_bin * (confidence - is_correct)[:, None], rng)).sum(axis=1)
     low, high = 2 * value - np.quantile(draws, ENDS[::-1])

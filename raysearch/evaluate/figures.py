@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysearch.ensemble.calibration import BINS
+from raysearch.ensemble.calibration import BINS, bins_of
 from raysearch.evaluate.samples import Samples
 
 
@@ -28,8 +28,6 @@ def shares(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
     return np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
 
 
-def bins_of(confidence: np.ndarray) -> np.ndarray:
-    """float64 [samples, bins]: 1 in the bin that a confidence is in, else 0; bins as in
-    `raysearch.ensemble.calibration.expected_calibration_error`."""
-    upper_edges = np.clip(np.ceil(confidence * BINS), 1, BINS)
-    return (upper_edges[:, None] == np.arange(1, BINS + 1)).astype(np.float64)
+def in_bins(confidence: np.ndarray) -> np.ndarray:
+    """float64 [samples, bins]: 1 in the bin that a confidence is in (`bins_of`), else 0."""
+    return (bins_of(confidence)[:, None] == np.arange(BINS)).astype(np.float64)

@@ -4,8 +4,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from raysearch.config import DataConfig
 from raysearch.ensemble import Ensemble, Library, Member, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, SetError, StudyError
@@ -32,11 +30,6 @@ class SelectedEnsemble:
     trainings: Mapping[int, tuple[Training, ...]]
     """By trial: whose weights stand for its members; as many for every trial"""
     refit: Refit | None = None
-
-    @property
-    def probs(self) -> np.ndarray:
-        """float64 [samples, classes]: what the ensemble says of the held-out split, from the stored predictions"""
-        return ensemble_probs(self.ensemble, self.library)
 
     @property
     def reference(self) -> Predictions:

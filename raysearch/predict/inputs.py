@@ -114,7 +114,8 @@ def _split_as(source: str, data: DataConfig) -> DataConfig:
     """``source`` with its splits made as those of ``data``, as far as it leaves them to be made."""
     config = DataConfig(source=source)
     if source == "digits" or kind_of(source_folder(config)) == "class_folders":
-        return data.model_copy(update={"source": source})
+        # With folds every image of train and held_out is some model's to learn from: they stay as they are called.
+        return data.model_copy(update={"source": source, "folds": None, "fold": None})
     if not {"train", "held_out"} <= set(available_splits(config)):
         return config
     merged = data.merged_held_out_per_class

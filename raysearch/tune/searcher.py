@@ -163,8 +163,7 @@ class StudySearcher(Searcher):
             self._started.add(part.number)
             self.listener.started(part.number, training, self._epochs_of(part.number))
         folder, threads = part.within(self.paths).root.resolve(), self.space.resources.cpus_per_worker
-        hosted = Hosted(folder, part.number, self.paths.stop.resolve(), threads).plain
-        return hosted if part.fold is None else {**hosted, "fold": part.fold}
+        return Hosted(folder, part.number, self.paths.stop.resolve(), threads).plain
 
     def _next(self) -> Part | None:
         """What waits goes first: of trials that are being trained, or where another trial may start."""

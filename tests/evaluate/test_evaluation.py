@@ -103,10 +103,12 @@ def test_overwriting_is_asked_for(tmp_path: Path, write_parquet: Callable[..., P
 def test_the_held_out_figure_is_the_stored_ensembles(
     small_study: StudyPaths, small_set: Path, evaluate: Callable[..., dict[str, Any]]
 ) -> None:
+    from raysearch.ensemble import ensemble_probs
     from raysearch.export import read_selected
 
     selected = read_selected(small_study, "mixed")
-    stored = float((selected.probs.argmax(1) == selected.library.labels).mean())
+    probs = ensemble_probs(selected.ensemble, selected.library)
+    stored = float((probs.argmax(1) == selected.library.labels).mean())
     assert evaluate("digits", "val")["accuracy"] == stored
     assert read_yaml(small_study.study)["data"]["counts"]["held_out"] == 40
 

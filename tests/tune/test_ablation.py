@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
+from silent import Silent
 
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
@@ -18,20 +19,6 @@ from raysearch.tune.study import open_storage
 from raysearch.tune.trial import report_of
 
 TABLES = {"t": {"title": "T", "rows": [{"name": "a"}, {"name": "b", "set": {"dropout": 0.5}}, {"name": "c"}]}}
-
-
-class Silent:
-    def started(self, number: int, config: Any, epochs_done: int) -> None: ...
-
-    def reported(self, number: int, report: dict[str, Any]) -> None: ...
-
-    def ended(self, number: int, result: dict[str, Any]) -> None: ...
-
-    def interrupted(self, number: int, reason: str) -> None: ...
-
-    def estimated(self, ensemble: Any) -> None: ...
-
-    def noted(self, text: str) -> None: ...
 
 
 def space_of(**ablation: Any) -> Space:

@@ -81,7 +81,7 @@ class Tune:
         answer = self.searcher.suggest(trial_id)
         if not isinstance(answer, dict):
             return answer
-        part = Part(answer["number"], answer["fold"])
+        part = Part(answer["number"], int(Path(answer["folder"]).name))
         assert Path(answer["folder"]) == part.within(self.paths).root.resolve()
         self.live[part] = trial_id, answer
         return part

@@ -82,7 +82,7 @@ class Terminal:
     def __init__(self, width: int = 120, height: int = 40, objective: Any = "accuracy", **more: Any) -> None:
         self.file, self.clock = io.StringIO(), Clock()
         size = {"width": width, "height": height}
-        self.console = Console(file=self.file, force_terminal=True, color_system=None, **size)  # type: ignore[arg-type]
+        self.console = Console(file=self.file, force_terminal=True, color_system=None, **size)
         self.table = LiveTable(objective, 200, console=self.console, clock=self.clock, **more)
 
     def lines(self) -> list[str]:
@@ -303,11 +303,11 @@ def test_a_smaller_terminal_is_cleared_since_the_old_frame_cannot_be_drawn_over(
     with terminal.table as table:
         many(table)
         terminal.console.size = (140, 50)
-        table._live.refresh()  # type: ignore[union-attr]
+        table._live.refresh()
         assert clear not in terminal.file.getvalue()
         terminal.console.size = (80, 24)
-        table._live.refresh()  # type: ignore[union-attr]
-        table._live.refresh()  # type: ignore[union-attr]
+        table._live.refresh()
+        table._live.refresh()
     assert terminal.file.getvalue().count(clear) == 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
+from silent import Silent
 
 from raysearch.config import DataConfig, TrainingConfig
 from raysearch.ensemble import Member, read_ensemble, write_ensemble
@@ -30,20 +31,6 @@ SEEDS = (0, 0, 1)
 """Of the small study's trials."""
 
 
-class Silent:
-    def started(self, number: int, config: Any, epochs_done: int) -> None: ...
-
-    def reported(self, number: int, report: dict[str, Any]) -> None: ...
-
-    def ended(self, number: int, result: dict[str, Any]) -> None: ...
-
-    def interrupted(self, number: int, reason: str) -> None: ...
-
-    def estimated(self, ensemble: Any) -> None: ...
-
-    def noted(self, text: str) -> None: ...
-
-
 class Trainer:
     """Stands for Ray in `carry_out`: the real study folder and searcher, whose trainings end as ``ending`` says."""
 
@@ -54,7 +41,7 @@ class Trainer:
 
     def __call__(self, space: Space, paths: StudyPaths, *args: Any, **kwargs: Any) -> None:
         self.spaces.append(space)
-        config = TrainingConfig(data=space.data, trial=space.trial.suggest(None, space.search.first[0]))  # type: ignore
+        config = TrainingConfig(data=space.data, trial=space.trial.suggest(None, space.search.first[0]))
         prepare(paths, space, open_training_data(config), {})
         searcher = StudySearcher(open_storage(paths, space.study, space.search), space, paths, 1, Silent())
         while (suggested := searcher.suggest("0")) != Searcher.FINISHED:

@@ -1,11 +1,9 @@
-import json
 import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import plotly.graph_objects as go
 import pytest
 from fake_study import (
     FAILURE,
@@ -16,13 +14,13 @@ from fake_study import (
     write_gain_study,
     write_trial,
 )
-from plotly.offline import get_plotlyjs
+from page_parts import charts_of, own_part, rows, section
 
 from raysearch.errors import StudyError
 from raysearch.io import write_json, write_text
 from raysearch.report import read_study, render
 from raysearch.report.__main__ import command
-from raysearch.report.figures import curves, history, parameters, trajectory
+from raysearch.report.figures import history
 from raysearch.report.page import duration, nats, parameter, percent, signed_points
 from raysearch.report.study import short_names
 
@@ -35,26 +33,6 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(root):
     return own_part(render(read_study(root)))
-
-
-def own_part(html):
-    """The page without plotly.js, which it must hold exactly once."""
-    assert html.count(get_plotlyjs()) == 1
-    return html.replace(get_plotlyjs(), "")
-
-
-def charts_of(page):
-    return json.loads(re.search(r"^const CHARTS = (.*);$", page, re.M)[1])
-
-
-def section(page, name):
-    return re.search(rf'<section id="{name}">.*?</section>', page, re.S)[0]
-
-
-def rows(html):
-    """The text of each table cell, row by row."""
-    found = [re.findall(r"<td.*?</td>", row, re.S) for row in re.findall(r"<tr.*?</tr>", html, re.S)]
-    return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in found if row]
 
 
 def test_a_study_is_read_with_its_states_and_curves(root):
@@ -196,48 +174,6 @@ def test_dropped_weights_are_marked_at_the_trial_and_at_its_members(tmp_path):
     members = {row[0]: row[1] for row in rows(section(page, "ensembles")) if len(row) == 7}
     assert members["1"] == "student-final weights dropped"
     assert members["6"] == "teacher-final"
-
-
-def test_every_chart_is_valid_plotly_and_has_its_place_on_the_page(page):
-    charts = charts_of(page)
-    assert {"history", "curves", "trajectory-1", "panel-1"} <= set(charts)
-    assert "trajectory-2" not in charts  # the uniform ensemble has no rounds
-    for name, chart in charts.items():
-        go.Figure(chart)  # raises on an unknown property
-        assert page.count(f'id="{name}"') == 1
-    assert page.count('class="plot"') == len(charts)
-
-
-def test_the_history_holds_every_trial_once_and_a_running_best_that_never_falls(root):
-    traces = history(read_study(root))["data"]
-    points = [x for trace in traces if trace["mode"] == "markers" for x in trace["x"] if x is not None]
-    assert sorted(points) == list(range(10))
-    best = next(trace for trace in traces if trace["name"] == "best so far")["y"]
-    assert best == sorted(best)
-
-
-def test_the_curves_of_every_trial_are_drawn_and_one_legend_entry_switches_each_group(root):
-    traces = curves(read_study(root))["data"]
-    assert len(traces) == 10 * 3  # teacher, student, loss
-    shown = [trace["name"] for trace in traces if trace["showlegend"]]
-    assert len(shown) == len(set(shown)) == 7  # the best five, the others, the running one
-    assert {trace["legendgroup"] for trace in traces} == set(shown)
-    teacher = next(t for t in traces if t["text"].startswith("trial 0 ") and t["yaxis"] == "y")
-    assert teacher["x"] == [1, 2, *range(3, 31, 3)]  # only the epochs that looked
-
-
-def test_a_panel_stands_for_each_parameter_that_varies(root):
-    panels = parameters(read_study(root))
-    assert set(panels) >= {"alpha", "beta", "lr", "policy", "training time (minutes)"}
-    assert panels["alpha"]["layout"]["xaxis"]["type"] == "log"
-    assert panels["policy"]["layout"]["xaxis"]["type"] == "category"
-    assert "type" not in panels["beta"]["layout"]["xaxis"]
-
-
-def test_the_trajectory_marks_the_kept_round(root):
-    chart = trajectory(read_study(root).ensembles[0])
-    assert chart["layout"]["shapes"][0]["x0"] == 7
-    assert chart["data"][0]["y"][6] == 94.5
 
 
 def test_members_are_listed_with_weight_and_linked_to_their_trial(page):

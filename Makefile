@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := runs/cr
 SET := best/cr
+JOBS ?= 2
 
 .PHONY: setup search test check lint types bench bench-full soak help
 
@@ -29,8 +30,8 @@ search: setup  ## the main job on the embedded digits: search, ensemble, export,
 	@echo "  $(BIN)/python -m raysearch.tune spaces/photos32.yaml --data YOUR_FOLDER"
 	@echo "  $(BIN)/python -m raysearch.predict $(SET) SOME_IMAGES"
 
-test: setup  ## run the tests
-	$(BIN)/python -m pytest
+test: setup  ## run the tests, a file at a time in each of JOBS processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

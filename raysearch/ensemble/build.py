@@ -62,7 +62,7 @@ def _assemble(
     probs = weighted_mean(candidates, selection.weights)
     scores = {way: outcome.score for way, outcome in crossed.outcomes.items()}
     differences = crossed.outcomes["ensemble"].hits - crossed.outcomes["single"].hits
-    gain = bootstrap_gain(differences, recipe.bootstrap, np.random.default_rng(recipe.seed))
+    gain = bootstrap_gain(differences, crossed.folds, recipe.bootstrap, np.random.default_rng(recipe.seed))
     return Ensemble(
         name=recipe.name,
         recipe=recipe,

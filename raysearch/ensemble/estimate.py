@@ -31,12 +31,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one way of choosing makes of each sample that did not choose, averaged over the repeats."""
+    """What one way of choosing makes of each sample that did not choose, once a deal."""
 
     hits: np.ndarray
-    """float64 [samples]: how often it is right, in [0, 1]"""
+    """float64 [deals, samples]: 1 where it is right, else 0"""
     losses: np.ndarray
-    """float64 [samples], nats"""
+    """float64 [deals, samples], nats"""
 
     @property
     def score(self) -> Score:
@@ -93,13 +93,14 @@ def _choose(library: Candidates, ways: Mapping[str, Choose], folds: int, rng: np
 
 
 def _outcome(library: Candidates, way: str, deals: tuple[tuple[Fold, ...], ...]) -> Outcome:
-    hits, losses = np.zeros((2, len(library.labels)))
-    for fold in (fold for deal in deals for fold in deal):
-        left_out = library.at(fold.left_out)
-        probs = weighted_mean(left_out, fold.weights[way])
-        hits[fold.left_out] += is_correct(probs, left_out.labels)
-        losses[fold.left_out] += log_losses(probs, left_out.labels)
-    return Outcome(hits / len(deals), losses / len(deals))
+    hits, losses = np.empty((2, len(deals), len(library.labels)))
+    for number, deal in enumerate(deals):
+        for fold in deal:
+            left_out = library.at(fold.left_out)
+            probs = weighted_mean(left_out, fold.weights[way])
+            hits[number, fold.left_out] = is_correct(probs, left_out.labels)
+            losses[number, fold.left_out] = log_losses(probs, left_out.labels)
+    return Outcome(hits, losses)
 
 
 def usable_folds(labels: np.ndarray, folds: int) -> int:

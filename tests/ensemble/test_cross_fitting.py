@@ -44,7 +44,7 @@ def estimate(library, setting=GREEDY, seed=0, folds=5, repeats=2):
 
 def gain_of(found, seed=0, resamples=300):
     differences = found.outcomes["ensemble"].hits - found.outcomes["single"].hits
-    return bootstrap_gain(differences, resamples, np.random.default_rng(seed))
+    return bootstrap_gain(differences, found.folds, resamples, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,20 @@ def test_intervals_usually_hold_the_true_accuracy_and_the_true_gain():
         low, high = share_interval(found.outcomes["ensemble"].score.accuracy, 300)
         covered += low <= true <= high, gain.low <= true - singles[selection.best_single] <= gain.high
     assert min(covered) >= 17
+
+
+def test_the_gain_s_interval_holds_where_many_candidates_are_alike_and_chance_names_the_best():
+    """All are worth the same, so that the folds choose other ones, and each what the left-out fold speaks against."""
+    strengths = np.full(16, 1.2)
+    fresh = signal_library(np.random.default_rng(99), 20_000, strengths)
+    singles = [single.accuracy for single in fresh.singles]
+    covered = 0
+    for seed in range(40):
+        library = signal_library(np.random.default_rng(seed), 200, strengths)
+        gain, selection = gain_of(estimate(library, repeats=4)), GREEDY.select(library)
+        true = score(weighted_mean(fresh, selection.weights), fresh.labels).accuracy - singles[selection.best_single]
+        covered += gain.low <= true <= gain.high
+    assert covered >= 36
 
 
 def test_the_gain_is_the_difference_of_the_two_figures_and_lies_in_its_interval():
@@ -171,12 +185,15 @@ def test_a_single_sample_cannot_be_cross_fitted():
         usable_folds(np.array([0]), 5)
 
 
-def test_the_bootstrap_interval_has_the_width_of_the_normal_one():
-    differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=400)
-    gain = bootstrap_gain(differences, 4000, np.random.default_rng(1))
-    half = 1.96 * differences.std() / np.sqrt(400)
-    assert gain.low == pytest.approx(gain.accuracy - half, abs=0.006)
-    assert gain.high == pytest.approx(gain.accuracy + half, abs=0.006)
+@pytest.mark.parametrize(("deals", "folds"), [(1, 2), (4, 5), (1, 10)])
+def test_the_bootstrap_interval_has_the_width_of_the_corrected_normal_one(deals, folds):
+    differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=(deals, 400))
+    gain = bootstrap_gain(differences, folds, 4000, np.random.default_rng(1))
+    # Nadeau and Bengio (2003), on the variance of the splits' means, each of 400 / folds samples.
+    variance = (1 / (deals * folds) + 1 / (folds - 1)) * differences.var() / (400 / folds)
+    half = 1.96 * np.sqrt(variance)
+    assert gain.low == pytest.approx(gain.accuracy - half, abs=0.01)
+    assert gain.high == pytest.approx(gain.accuracy + half, abs=0.01)
     assert gain.confidence == 0.95
 
 

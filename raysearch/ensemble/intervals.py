@@ -42,8 +42,8 @@ def bootstrap_gain(differences: np.ndarray, folds: int, resamples: int, rng: np.
 def share_interval(share: float, n: int) -> tuple[float, float]:
     """Interval of a share of ``n`` samples (Wilson 1927), which is no point where all samples are right.
 
-    For a cross-fitted share: a mean over several deals varies a little less, what else might have been chosen adds a
-    little; on made-up libraries 94 to 98 % of an ensemble's intervals held the truth.
+    For a cross-fitted share it is about right: a mean over several deals varies a little less, and what another draw of
+    samples would have chosen adds a little.
     """
     z2 = NORMAL_QUANTILE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)

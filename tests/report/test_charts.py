@@ -1,22 +1,10 @@
 """The charts of a study's page."""
 
 import plotly.graph_objects as go
-import pytest
-from fake_study import write_fake_study
-from page_parts import charts_of, own_part
+from page_parts import charts_of
 
-from raysearch.report import read_study, render
+from raysearch.report import read_study
 from raysearch.report.figures import curves, history, parameters, trajectory
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_fake_study(tmp_path_factory.mktemp("runs") / "cr").root
-
-
-@pytest.fixture(scope="module")
-def page(root):
-    return own_part(render(read_study(root)))
 
 
 def test_every_chart_is_valid_plotly_and_has_its_place_on_the_page(page):

@@ -25,16 +25,6 @@ from raysearch.report.page import duration, nats, parameter, percent, signed_poi
 from raysearch.report.study import short_names
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_fake_study(tmp_path_factory.mktemp("runs") / "cr").root
-
-
-@pytest.fixture(scope="module")
-def page(root):
-    return own_part(render(read_study(root)))
-
-
 def test_a_study_is_read_with_its_states_and_curves(root):
     study = read_study(root)
     assert study.count() == {"COMPLETE": 6, "PRUNED": 2, "FAIL": 1, "RUNNING": 1}

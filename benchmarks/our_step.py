@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from raysearch.config import AugmentConfig, MethodConfig, TrialConfig
-from raysearch.data import Split
+from raysearch.data.dataset import Split
 from raysearch.train.distributed import World
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.stage import Stage

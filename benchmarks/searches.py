@@ -25,8 +25,8 @@ from benchmarks.measure import HERE
 from raysearch.config import TrainingConfig
 from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths, TrialPaths
-from raysearch.train.hosted import Hosted, train_hosted
 from raysearch.train.result import read_metrics
+from raysearch.train.training_job import TrainingJob, run_training_job
 
 SPACE = HERE.parent / "spaces" / "cr.yaml"
 STUDY = "bench"
@@ -136,7 +136,7 @@ def bare_training(folder: Path) -> Taken:
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(folder).config))
     with tempfile.TemporaryDirectory() as place:
         began = perf_counter()
-        train_hosted(training, Hosted(Path(place), 0, Path(place, "stop"), threads=1), _Silent())
+        run_training_job(training, TrainingJob(Path(place), 0, Path(place, "stop"), threads=1), _Silent())
         return Taken(perf_counter() - began, in_epochs(Path(place)))
 
 

@@ -1,36 +1,73 @@
-"""`raysearch <verb> ...` is `python -m raysearch.<verb> ...`."""
+"""`raysearch VERB ...` is `python -m raysearch.VERB ...`. A verb's module is imported only when the verb is used."""
 
-import runpy
-import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
 
 from raysearch import __version__
+from raysearch.cli import HELP, report_faults, run
+from raysearch.errors import UserError, name_known
 
 VERBS = {
     "tune": "search: train many models from a space file",
     "train": "train one model from a config",
-    "ensemble": "pick and weigh the members of an ensemble from a search's trials",
-    "export": "write the ensemble as a verified checkpoint set",
+    "ensemble": "select and weight the members of an ensemble from a study's trials",
+    "export": "write an ensemble as a verified checkpoint set",
     "predict": "classify images with a checkpoint set",
     "evaluate": "score a checkpoint set on labelled images",
-    "report": "one HTML page of a search",
-    "data": "check labelled images, preview what the network sees of them",
+    "report": "write a one-page HTML report of a study",
+    "data": "check labelled images",
+    "preview": "draw the images that a training sees",
+    "spaces": "list the search spaces and ensemble recipes that ship, or print one",
 }
+"""Name of each verb, which is a package here, and its line in the list of verbs."""
+
+
+class Verbs(TyperGroup):
+    """The verbs as subcommands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        return typer.main.get_command(import_module(f"raysearch.{cmd_name}.__main__").app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in VERBS:
+            report_faults(UserError(f"no verb {args[0]!r}{name_known(args[0], VERBS)}"))
+            raise typer.Exit(2)
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The list of verbs, for which none is imported."""
+        self.format_usage(ctx, formatter)
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+        with formatter.section("Options"):
+            formatter.write_dl([found for option in self.get_params(ctx) if (found := option.get_help_record(ctx))])
+
+
+app = typer.Typer(cls=Verbs, context_settings=HELP, options_metavar="", subcommand_metavar="VERB [OPTIONS]")
+
+
+@app.callback(invoke_without_command=True)
+def raysearch(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 def main() -> None:
-    """Run the verb named first; without one, list them."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if verb == "--version":
-        print(__version__)
-    elif verb in ("-h", "--help"):
-        print("usage: raysearch VERB [OPTIONS]   (raysearch VERB --help for its options)\n")
-        print("\n".join(f"  {name:<10}{text}" for name, text in VERBS.items()))
-    elif verb in VERBS:
-        sys.argv = [f"raysearch {verb}", *sys.argv[2:]]
-        runpy.run_module(f"raysearch.{verb}", run_name="__main__")
-    else:
-        print(f"error: no verb {verb!r}; known: {', '.join(VERBS)}", file=sys.stderr)
-        sys.exit(2)
+
+    run(app, prog_name="raysearch")
 
 
 if __name__ == "__main__":

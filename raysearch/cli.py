@@ -1,4 +1,4 @@
-"""Runs one verb: user mistakes become lines on stderr and exit code 2, Ctrl-C exit code 130."""
+"""Command lines: user mistakes become lines on stderr and exit code 2, Ctrl-C becomes exit code 130."""
 
 import functools
 import gc
@@ -12,14 +12,19 @@ from raysearch.errors import UserError
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
-def run(command: Callable[..., None]) -> None:
-    """Run ``command`` as a typer application of one command."""
+def application(command: Callable[..., None]) -> typer.Typer:
+    """A typer application of one command."""
     app = typer.Typer(add_completion=False, context_settings=HELP)
     app.command()(reporting_faults(command))
+    return app
+
+
+def run(app: typer.Typer, prog_name: str | None = None) -> None:
+    """Run ``app`` with the arguments of this process. ``prog_name``: how the usage line calls the command."""
     try:
-        app()
+        app(prog_name=prog_name)
     finally:
-        gc.freeze()  # else the interpreter's last collection goes through all of torch's modules: two seconds
+        gc.freeze()  # the interpreter's last collection would visit all of torch's modules, which takes two seconds
 
 
 def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,8 +36,7 @@ def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            for fault in error.faults:
-                print(f"error: {fault}", file=sys.stderr)
+            report_faults(error)
             raise typer.Exit(2) from None
         except OSError as error:
             print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
@@ -41,3 +45,9 @@ def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return checked
+
+
+def report_faults(error: UserError) -> None:
+    """Print every fault as a line on stderr."""
+    for fault in error.faults:
+        print(f"error: {fault}", file=sys.stderr)

@@ -43,3 +43,11 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(names))}"
+
+
+def name_known(name: object, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'? known: x, y"``: the nearest known name, where one is near, and all known names."""
+    names = [str(k) for k in known]
+    close = get_close_matches(str(name), names, n=1)
+    nearest = f" did you mean {close[0]!r}?" if close else ""
+    return f";{nearest} known: {', '.join(names)}"

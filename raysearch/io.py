@@ -68,6 +68,9 @@ def append_line(path: Path, text: str) -> None:
         raise
 
 
+URL = re.compile(r"[A-Za-z][\w+.-]+://")
+
+
 class LockHeld(Exception):
     """Another process holds the lock; the message names it: ``process 12 on host``."""
 
@@ -152,6 +155,16 @@ def read_yaml(path: Path) -> Any:
 def write_yaml(path: Path, value: Any) -> None:
     """Write plain values as block-style YAML, aside then renamed, keys in the order given."""
     write_text(path, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def require_local(option: str, path: Path | str) -> None:
+    """Raise a `UserError` that names ``option`` where ``path`` is a URL, such as `s3://bucket`."""
+    text = re.sub(":/+", "://", str(path), count=1)  # a Path has one slash
+    if URL.match(text):
+        raise UserError(
+            f"{option}: must be a folder on this machine or one that all nodes share (NFS, EFS, Lustre), got {text}; "
+            "object stores cannot append, lock, rename or map memory: copy the data to such a folder, or mount one"
+        )
 
 
 def display_path(path: Path | str) -> str:

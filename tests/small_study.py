@@ -23,8 +23,10 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from raysearch.config import TrainingConfig
-from raysearch.data import Dataset
-from raysearch.ensemble import Ensemble, Member, Recipe, build_ensemble, write_ensemble
+from raysearch.data.dataset import Dataset
+from raysearch.ensemble.build import build_ensemble
+from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.results import Ensemble, Member, write_ensemble
 from raysearch.export import check, write
 from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml

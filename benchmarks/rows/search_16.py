@@ -33,11 +33,11 @@ def measured(trials: int, epochs: int) -> Measured:
         search = run_search(Path(out), trials, CORES, epochs, eval_every=5)
         bare = train_bare(search.folders, CORES)
     wall, share = search.ended - search.began, sum(training.whole for training in bare) / CORES
-    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts_of(search, bare).items())
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in fold_trainings(search, bare).items())
     return Measured(wall / share, f"{wall:.0f} s", f"{share:.0f} s", f"{wall - share:.1f} s more: {parts}; {load}")
 
 
-def parts_of(search: Search, bare: Sequence[Taken]) -> dict[str, float]:
+def fold_trainings(search: Search, bare: Sequence[Taken]) -> dict[str, float]:
     """Where the seconds are that a search takes beyond its share of the trainings; they add up to them."""
     first, last = min(search.starts), max(search.ends)
     busy = [end - start for start, end in zip(search.starts, search.ends, strict=True)]

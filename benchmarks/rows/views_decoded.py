@@ -27,7 +27,8 @@ from torchvision.transforms.v2 import functional as F
 from benchmarks.measure import Measured, median_ratio, milliseconds, paired
 from raysearch.augment import augment_view
 from raysearch.config import IMAGE_MEAN, IMAGE_STD, AugmentConfig, DataConfig
-from raysearch.data import WholeImages, open_dataset
+from raysearch.data.dataset import open_dataset
+from raysearch.data.whole import WholeImages
 from raysearch.models import normalise
 
 NAME = "views_decoded"

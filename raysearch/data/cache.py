@@ -1,6 +1,6 @@
 """Decoded splits as Arrow files: written once, memory-mapped by every reader; each has its CRC-32 beside it.
 
-One row a sample: the columns of `raysearch.data.forms.FACTS`, and those of its `Form`.
+One row a sample: the columns of `raysearch.data.image_storage.FACTS`, and those of its `ImageStorage`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import PIL
 import pyarrow as pa
 from PIL import Image
 
-from raysearch.data.forms import FACTS, Form, Row
+from raysearch.data.image_storage import FACTS, ImageStorage, Row
 from raysearch.data.images import BadImage, decode, decoding_pool
 from raysearch.data.records import Record, SplitSource
 from raysearch.errors import DataError
@@ -33,26 +33,26 @@ class _NotKept(Exception):
     """There are faults, or no images: nothing takes a place in the cache."""
 
 
-def read_split(source: str, split: str, listed: SplitSource, form: Form) -> tuple[pa.Table, list[str]]:
+def read_split(source: str, split: str, listed: SplitSource, storage: ImageStorage) -> tuple[pa.Table, list[str]]:
     """The split's table, from the cache or decoded into it, and the faults of its images.
 
     With faults the table holds `FACTS` of the other images, and nothing is kept.
     """
-    path = cache_file(source, split, listed.identity, form.key)
+    path = cache_file(source, split, listed.identity, storage.key)
     try:
-        return _map(path, form.schema), []
+        return _map(path, storage.schema), []
     except FileNotFoundError:
         pass
     except (OSError, pa.ArrowException, ValueError) as error:
         log.warning("%s: damaged, decoding again (%s)", path, error)
     records, faults = listed.load()
     try:
-        facts = _write(path, form.settled(records), records, faults)
+        facts = _write(path, storage.settled(records), records, faults)
     except OSError as error:
         raise DataError(
             f"{path.parent}: the cache cannot be written ({error}); set RAYSEARCH_CACHE to another folder"
         ) from error
-    return (facts, faults) if faults or not facts.num_rows else (_map(path, form.schema), [])
+    return (facts, faults) if faults or not facts.num_rows else (_map(path, storage.schema), [])
 
 
 def cache_file(source: str, split: str, identity: Any, form_key: Sequence[Any]) -> Path:
@@ -75,12 +75,12 @@ def _map(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _write(path: Path, form: Form, records: Sequence[Record], faults: list[str]) -> pa.Table:
+def _write(path: Path, storage: ImageStorage, records: Sequence[Record], faults: list[str]) -> pa.Table:
     """Decode into the file, batch by batch; faults go into ``faults``. Returns the images' `FACTS`."""
     batches = []
     try:
-        with replacing(path) as aside, pa.ipc.new_file(str(aside), form.schema) as out:
-            for batch in form.batches(_decoded(records, form, faults), len(records)):
+        with replacing(path) as aside, pa.ipc.new_file(str(aside), storage.schema) as out:
+            for batch in storage.batches(_decoded(records, storage, faults), len(records)):
                 batches.append(batch.select(list(FACTS)))
                 if not faults:
                     out.write_batch(batch)
@@ -100,9 +100,9 @@ def _checksum(content: pa.Buffer) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-def _decoded(records: Sequence[Record], form: Form, faults: list[str]) -> Iterator[Row]:
+def _decoded(records: Sequence[Record], storage: ImageStorage, faults: list[str]) -> Iterator[Row]:
     with decoding_pool() as pool:
-        for record, result in zip(records, pool.map(partial(_decode, keep=form.keep), records), strict=True):
+        for record, result in zip(records, pool.map(partial(_decode, keep=storage.keep), records), strict=True):
             if isinstance(result, str):
                 faults.append(result)
             else:

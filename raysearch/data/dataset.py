@@ -13,7 +13,7 @@ import pyarrow as pa
 from raysearch.config import DataConfig
 from raysearch.data.cache import read_split
 from raysearch.data.folding import fold_splits
-from raysearch.data.forms import Form, Squares
+from raysearch.data.image_storage import ImageStorage, Squares
 from raysearch.data.merging import MERGED, merge_splits
 from raysearch.data.records import Source, split_name
 from raysearch.data.sources import list_source
@@ -60,7 +60,7 @@ class Dataset:
         """Images in each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
-    def at(self, image_size: int, splits: Sequence[str] | None = None) -> "Dataset":
+    def resized(self, image_size: int, splits: Sequence[str] | None = None) -> "Dataset":
         """The same data at another size: these splits, or those named. Raises `DataError` if it has changed."""
         other = open_dataset(self.config, image_size, splits or tuple(self.splits), self.whole_train)
         if None not in (self.fingerprint, other.fingerprint) and self.fingerprint != other.fingerprint:
@@ -83,8 +83,8 @@ def open_dataset(
     tables = {}
     for name, listed in source.splits.items():
         if name in names:
-            form = _form(config, image_size, whole_train and name == "train")
-            tables[name], wrong = read_split(config.source, name, listed, form)
+            storage = _storage(config, image_size, whole_train and name == "train")
+            tables[name], wrong = read_split(config.source, name, listed, storage)
             faults += wrong
             if not tables[name].num_rows and not faults:
                 faults.append(f"{config.source}: no images in split {name}")
@@ -119,7 +119,7 @@ def _listed(config: DataConfig, names: Sequence[str]) -> Source:
     return make(list_source(config, tuple(dict.fromkeys((*MERGED, *names)))), config)
 
 
-def _form(config: DataConfig, image_size: int, is_whole: bool) -> Form:
+def _storage(config: DataConfig, image_size: int, is_whole: bool) -> ImageStorage:
     if not is_whole:
         return Squares(image_size)
     return Whole(config.stored_side or default_stored_side(image_size), config.storage)

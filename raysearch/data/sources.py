@@ -10,7 +10,7 @@ from raysearch.data.folder import leaves_images_for_test, list_class_folders, li
 from raysearch.data.parquet import list_parquet, parquet_file
 from raysearch.data.records import SPLITS, STORED_NAMES, Source
 from raysearch.errors import DataError
-from raysearch.io import display_path
+from raysearch.io import display_path, require_local
 
 FOLDERS: dict[str, Callable[[Path, DataConfig, Sequence[str]], Source]] = {
     "parquet": list_parquet,
@@ -43,6 +43,7 @@ def available_splits(config: DataConfig) -> tuple[str, ...]:
 
 def source_folder(config: DataConfig) -> Path:
     """The folder that the config names. Raises `DataError` with the nearest name beside it."""
+    require_local("data source", config.source)
     root = Path(config.source)
     if root.is_dir():
         return root

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from raysearch.data.forms import FACTS, Row, batch_of
+from raysearch.data.image_storage import FACTS, Row, batch_of
 from raysearch.data.images import decoding_pool
 from raysearch.data.records import Record
 

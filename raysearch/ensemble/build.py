@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from raysearch.ensemble.added import with_added
 from raysearch.ensemble.calibration import calibrate
 from raysearch.ensemble.checks import SELECTION_SPLIT, shortened
 from raysearch.ensemble.costs import affordable_library
 from raysearch.ensemble.estimate import CrossFit, cross_fit
+from raysearch.ensemble.external import with_added
 from raysearch.ensemble.facts import Facts, read_facts
-from raysearch.ensemble.families import places_of
+from raysearch.ensemble.families import assign_slots
 from raysearch.ensemble.intervals import CONFIDENCE, bootstrap_gain, share_interval
 from raysearch.ensemble.library import Added, Library, load_library
 from raysearch.ensemble.members import contributions, disagreement
-from raysearch.ensemble.methods import Setting
+from raysearch.ensemble.methods import BoundRecipe
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.results import BestSingle, CrossFitted, Ensemble, Member, Round, UniformMean, recommend
 from raysearch.ensemble.selection import Candidates, Selection, score, weighted_mean
@@ -33,31 +33,31 @@ def build_ensemble(study: StudyPaths, recipe: Recipe, added: Sequence[Path] = ()
     facts = {number: read_facts(study.trial(number)) for number in {c.trial_number for c in library.candidates}}
     library, caps = affordable_library(library, recipe, facts)
     candidates = Candidates.of(library.probs, library.labels)
-    places = places_of(study, library, recipe.families, facts) if recipe.families else None
-    if places:
-        filled = places.fill(candidates.ranking)
-        places.require(filled, display_path(study.root))
-        library = library.noting(*places.notes(filled))
-    setting = Setting(recipe, caps, places)
+    slots = assign_slots(study, library, recipe.families, facts) if recipe.families else None
+    if slots:
+        filled = slots.fill(candidates.ranking)
+        slots.require(filled, display_path(study.root))
+        library = library.noting(*slots.notes(filled))
+    bound = BoundRecipe(recipe, caps, slots)
     crossed = cross_fit(
         candidates,
         {
-            "ensemble": lambda others: setting.select(others).weights,
-            "single": lambda others: setting.weights_of_best(others, 1),
-            "uniform": lambda others: setting.weights_of_best(others, recipe.best_n),
+            "ensemble": lambda others: bound.select(others).weights,
+            "single": lambda others: bound.weights_of_best(others, 1),
+            "uniform": lambda others: bound.weights_of_best(others, recipe.best_n),
         },
         folds=recipe.folds,
         repeats=recipe.repeats,
         rng=np.random.default_rng(recipe.seed),
     )
-    return _assemble(setting, library, candidates, crossed, facts)
+    return _assemble(bound, library, candidates, crossed, facts)
 
 
 def _assemble(
-    setting: Setting, library: Library, candidates: Candidates, crossed: CrossFit, facts: Mapping[int, Facts]
+    bound: BoundRecipe, library: Library, candidates: Candidates, crossed: CrossFit, facts: Mapping[int, Facts]
 ) -> Ensemble:
-    recipe, labels = setting.recipe, candidates.labels
-    selection, mean = setting.select(candidates), setting.mean_of_best(candidates)
+    recipe, labels = bound.recipe, candidates.labels
+    selection, mean = bound.select(candidates), bound.mean_of_best(candidates)
     chosen = _in_order(library, selection.weights)
     probs = weighted_mean(candidates, selection.weights)
     scores = {way: outcome.score for way, outcome in crossed.outcomes.items()}

@@ -39,7 +39,7 @@ class Summary:
         """float [samples]: the most that any candidate gives to the label"""
         return self.label_prob.max(axis=1)
 
-    def at(self, samples: np.ndarray | slice, members: np.ndarray | slice) -> "Summary":
+    def subset(self, samples: np.ndarray | slice, members: np.ndarray | slice) -> "Summary":
         """A copy of these samples and candidates."""
 
         def part(of_all: np.ndarray) -> np.ndarray:
@@ -81,14 +81,16 @@ class Candidates(Sequence[np.ndarray]):
         labels = np.asarray(labels, dtype=np.int64)
         return cls(probs, labels, summarize(probs, labels))
 
-    def at(self, samples: np.ndarray) -> "Candidates":
+    def with_samples(self, samples: np.ndarray) -> "Candidates":
         """Only these ``samples`` (int), which may repeat; the summary is not made anew."""
         rows = samples if self._rows is None else self._rows[samples]
-        return Candidates(self._probs, self.labels[samples], self.summary.at(samples, slice(None)), rows, self._members)
+        return Candidates(
+            self._probs, self.labels[samples], self.summary.subset(samples, slice(None)), rows, self._members
+        )
 
     def only(self, members: np.ndarray) -> "Candidates":
         """Only these candidates (int); the summary is not made anew."""
-        summary = self.summary.at(slice(None), members)
+        summary = self.summary.subset(slice(None), members)
         return Candidates(self._probs, self.labels, summary, self._rows, self._members[members])
 
     def __len__(self) -> int:

@@ -69,7 +69,7 @@ class CrossFit:
         """float64 [samples, classes]: what the first deal's selections say of the samples that did not choose."""
         found = np.empty((len(library.labels), library.classes))
         for fold in self.deals[0]:
-            found[fold.left_out] = weighted_mean(library.at(fold.left_out), fold.weights[way])
+            found[fold.left_out] = weighted_mean(library.with_samples(fold.left_out), fold.weights[way])
         return found
 
 
@@ -88,7 +88,7 @@ def cross_fit(
 def _choose(library: Candidates, ways: Mapping[str, Choose], folds: int, rng: np.random.Generator) -> Iterator[Fold]:
     fold_of = stratified_folds(library.labels, folds, rng)
     for fold in range(folds):
-        others = library.at(np.flatnonzero(fold_of != fold))
+        others = library.with_samples(np.flatnonzero(fold_of != fold))
         yield Fold(np.flatnonzero(fold_of == fold), {way: choose(others) for way, choose in ways.items()})
 
 
@@ -96,7 +96,7 @@ def _outcome(library: Candidates, way: str, deals: tuple[tuple[Fold, ...], ...])
     hits, losses = np.empty((2, len(deals), len(library.labels)))
     for number, deal in enumerate(deals):
         for fold in deal:
-            left_out = library.at(fold.left_out)
+            left_out = library.with_samples(fold.left_out)
             probs = weighted_mean(left_out, fold.weights[way])
             hits[number, fold.left_out] = is_correct(probs, left_out.labels)
             losses[number, fold.left_out] = log_losses(probs, left_out.labels)

@@ -17,7 +17,7 @@ from raysearch.paths import StudyPaths
 
 
 @dataclass(frozen=True)
-class Places:
+class FamilySlots:
     """Which candidates may stand for which family."""
 
     families: Sequence[Family]
@@ -60,7 +60,9 @@ class Places:
             )
 
 
-def places_of(study: StudyPaths, library: Library, families: Sequence[Family], facts: Mapping[int, Facts]) -> Places:
+def assign_slots(
+    study: StudyPaths, library: Library, families: Sequence[Family], facts: Mapping[int, Facts]
+) -> FamilySlots:
     """From the backbones and configs of the library's trials; ``facts`` by trial."""
     trials = [candidate.trial_number for candidate in library.candidates]
     has = {
@@ -71,13 +73,13 @@ def places_of(study: StudyPaths, library: Library, families: Sequence[Family], f
     is_of = np.zeros((len(families), len(library.all)), dtype=bool)
     for at in range(len(families)):
         is_of[at, : len(trials)] = [has[at, trial] for trial in trials]
-    return Places(families, [*trials, *(None for _ in library.added)], is_of)
+    return FamilySlots(families, [*trials, *(None for _ in library.added)], is_of)
 
 
-def mean_of_families(candidates: Candidates, places: Places) -> Selection:
+def mean_of_families(candidates: Candidates, slots: FamilySlots) -> Selection:
     """The plain mean of what fills the families."""
     ranking = candidates.ranking
-    picks = [candidate for mine in places.fill(ranking) for candidate in mine]
+    picks = [candidate for mine in slots.fill(ranking) for candidate in mine]
     found = selection_of(picks, scores_of_means(candidates, picks), len(picks), len(candidates))
     return replace(found, best_single=ranking[0])
 

@@ -22,12 +22,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raysearch.ensemble.additions import bound_additions
 from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.caps import Cap, affordable, check_caps, fitting
 from raysearch.ensemble.running_sum import RunningSum
 from raysearch.ensemble.scores import Score, score_of_sum
 from raysearch.ensemble.trajectory import Selection, best_round, selection_of
+from raysearch.ensemble.vote_gain import bound_additions
 
 
 def greedy(

@@ -48,7 +48,7 @@ def contributions(
 
 def _of_fold(library: Candidates, fold: Fold, way: str, members: Sequence[int]) -> np.ndarray:
     """float64 [members, 2]: accuracy and log loss on the samples left out; NaN of the fold's only member."""
-    left_out, weights = library.at(fold.left_out), fold.weights[way]
+    left_out, weights = library.with_samples(fold.left_out), fold.weights[way]
     whole = weighted_mean(left_out, weights)
     full = score(whole, left_out.labels)
     found = np.zeros((len(members), 2))

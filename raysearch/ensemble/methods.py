@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysearch.ensemble.caps import affordable
-from raysearch.ensemble.families import Places, mean_of_families
+from raysearch.ensemble.families import FamilySlots, mean_of_families
 from raysearch.ensemble.recipe import Method, Recipe
 from raysearch.ensemble.selection import Candidates, Cap, Selection, bagged, greedy, refined, uniform
 
 
 @dataclass(frozen=True)
-class Setting:
+class BoundRecipe:
     """A recipe, with what it means for one library."""
 
     recipe: Recipe
     caps: tuple[Cap, ...] = ()
-    places: Places | None = None
+    slots: FamilySlots | None = None
     """For `method: families`"""
 
     def select(self, candidates: Candidates) -> Selection:
@@ -37,13 +37,13 @@ class Setting:
         return np.bincount(picks, minlength=len(candidates)) / len(picks)
 
 
-def _greedy(setting: Setting, candidates: Candidates) -> Selection:
-    recipe = setting.recipe
-    return greedy(candidates, candidates.labels, recipe.rounds, sorted_start=recipe.sorted_start, caps=setting.caps)
+def _greedy(bound: BoundRecipe, candidates: Candidates) -> Selection:
+    recipe = bound.recipe
+    return greedy(candidates, candidates.labels, recipe.rounds, sorted_start=recipe.sorted_start, caps=bound.caps)
 
 
-def _bagged(setting: Setting, candidates: Candidates) -> Selection:
-    recipe = setting.recipe
+def _bagged(bound: BoundRecipe, candidates: Candidates) -> Selection:
+    recipe = bound.recipe
     return bagged(
         candidates,
         candidates.labels,
@@ -52,18 +52,18 @@ def _bagged(setting: Setting, candidates: Candidates) -> Selection:
         share=recipe.bag_share,
         rng=np.random.default_rng(recipe.seed),
         sorted_start=recipe.sorted_start,
-        caps=setting.caps,
+        caps=bound.caps,
     )
 
 
-def _families(setting: Setting, candidates: Candidates) -> Selection:
-    assert setting.places is not None
-    return mean_of_families(candidates, setting.places)
+def _families(bound: BoundRecipe, candidates: Candidates) -> Selection:
+    assert bound.slots is not None
+    return mean_of_families(candidates, bound.slots)
 
 
-METHODS: dict[Method, Callable[[Setting, Candidates], Selection]] = {
+METHODS: dict[Method, Callable[[BoundRecipe, Candidates], Selection]] = {
     "greedy": _greedy,
     "bagged": _bagged,
-    "uniform": Setting.mean_of_best,
+    "uniform": BoundRecipe.mean_of_best,
     "families": _families,
 }

@@ -16,7 +16,9 @@ from raysearch.evaluate.bootstrap import (
 from raysearch.evaluate.figures import Figure, confusion_of, shares
 from raysearch.evaluate.results import Confusion, Evaluation, Recall
 from raysearch.evaluate.samples import TOP_K, Samples
-from raysearch.predict import CheckpointSet, LabelledSplit, predictions
+from raysearch.predict.checkpoint_set import CheckpointSet
+from raysearch.predict.inputs import LabelledSplit
+from raysearch.predict.progress import predictions
 
 PAIRS = 20
 """Confusions that get an interval, the most frequent ones."""

@@ -1,15 +1,18 @@
 """`python -m raysearch.export STUDY_DIR`: write an ensemble as a checkpoint set, and check it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from raysearch.cli import run
-from raysearch.export import Check, Refitting, export_set
-from raysearch.io import display_path
+from raysearch.cli import application, run
+from raysearch.io import display_path, require_local
 from raysearch.paths import StudyPaths
-from raysearch.predict import Manifest
+
+if TYPE_CHECKING:
+    from raysearch.export.check import Check
+    from raysearch.export.write import Refitting
+    from raysearch.predict.manifest import Manifest
 
 SETS = Path("best")
 """Where sets are written by default."""
@@ -58,7 +61,10 @@ def command(
     then does it appear at --out. Each folder in members/ loads by timm.create_model("local-dir:FOLDER",
     pretrained=True).
     """
+    from raysearch.export.write import export_set  # imports torch
+
     study = StudyPaths(study_dir)
+    require_local("--out", out or "")
     out = out or _default_out(study_dir, ensemble, refit)
     refitting = _refitting(study, ensemble, data, refit_seeds, refit_held_out_per_class) if refit else None
     manifest, check = export_set(study, ensemble, out, data, refit=refitting, has_onnx=format_ == "onnx")
@@ -71,13 +77,13 @@ def _default_out(study_dir: Path, ensemble: str, refit: bool) -> Path:
     return SETS / "-".join(parts)
 
 
-def _refitting(study: StudyPaths, ensemble: str, data: str | None, seeds: int, held_out_per_class: int) -> Refitting:
+def _refitting(study: StudyPaths, ensemble: str, data: str | None, seeds: int, held_out_per_class: int) -> "Refitting":
     from raysearch.tune.refit import refit_ensemble  # ray takes seconds to load, and only a refit needs it
 
     return lambda: refit_ensemble(study, ensemble, seeds=seeds, held_out_per_class=held_out_per_class, source=data)
 
 
-def _lines(manifest: Manifest, check: Check, out: Path) -> list[str]:
+def _lines(manifest: "Manifest", check: "Check", out: Path) -> list[str]:
     folders = {folder for member in manifest.members for folder in member.folders}
     megabytes = sum((out / name).stat().st_size for name in manifest.files) / 1e6
     kept_out = "kept-out" if manifest.refitted else "held-out"
@@ -104,10 +110,7 @@ def _lines(manifest: Manifest, check: Check, out: Path) -> list[str]:
     return [*lines, f"Written to {display_path(out)}"]
 
 
-def main() -> None:
-    """Run the verb."""
-    run(command)
-
+app = application(command)
 
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from raysearch.ensemble import Ensemble, Score
-from raysearch.predict import Manifest, MemberEntry
+from raysearch.ensemble.results import Ensemble
+from raysearch.ensemble.selection import Score
+from raysearch.predict.manifest import Manifest, MemberEntry
 
 UNKNOWN_LICENCE = "unknown: check before you share the set"
 CLASSES_SHOWN = 100

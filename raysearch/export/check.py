@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from raysearch.data import Dataset
+from raysearch.data.dataset import Dataset
 from raysearch.errors import SetError
 from raysearch.export.onnx_vote import onnx_difference
 from raysearch.export.selected import SelectedEnsemble
 from raysearch.export.timm_layout import check_timm_layout
 from raysearch.paths import StudyPaths
-from raysearch.predict import CheckpointSet, load_set
+from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 from raysearch.train.figures import accuracy
 
 TOLERANCE = 1e-4
@@ -144,7 +144,7 @@ def _blocks(checkpoint_set: CheckpointSet, selected: SelectedEnsemble) -> Iterat
 def _held_out(part: CheckpointSet, selected: SelectedEnsemble, index: int) -> dict[int, Dataset]:
     """By side: what the ``index``-th training of every member held out."""
     dataset = selected.members[0][1][index].open_data()
-    return {side: dataset.at(side, ["held_out"]) for side in part.image_sizes}
+    return {side: dataset.resized(side, ["held_out"]) for side in part.image_sizes}
 
 
 def _stored(selected: SelectedEnsemble, member: int, index: int, ids: Sequence[str]) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.ensemble import Member
+from raysearch.ensemble.results import Member
 from raysearch.export.selected import SelectedEnsemble, trial_of
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, read_json

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig
-from raysearch.ensemble import Member, is_dropped
+from raysearch.ensemble.library import is_dropped
+from raysearch.ensemble.results import Member
 from raysearch.errors import SetError
 from raysearch.export.dropped import fault_of_dropped
 from raysearch.export.selected import SelectedEnsemble, trial_of

@@ -17,7 +17,7 @@ from raysearch.config import IMAGE_MEAN, IMAGE_STD
 from raysearch.errors import SetError
 from raysearch.io import display_path
 from raysearch.models import Outputs
-from raysearch.predict import CheckpointSet
+from raysearch.predict.checkpoint_set import CheckpointSet
 from raysearch.predict.manifest import OnnxEntry, OnnxInput
 
 PACKAGES = ("onnx", "onnxruntime")

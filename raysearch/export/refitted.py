@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from raysearch.ensemble import Ensemble
+from raysearch.ensemble.results import Ensemble
 from raysearch.errors import StudyError
 from raysearch.io import display_path, read_json, sha256
 from raysearch.paths import StudyPaths

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raysearch.config import DataConfig
-from raysearch.ensemble import Ensemble, Library, Member, ensemble_probs, read_ensemble
+from raysearch.ensemble.library import Library
+from raysearch.ensemble.results import Ensemble, Member, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, SetError, StudyError
 from raysearch.export.refitted import Refit, read_refit
 from raysearch.export.trainings import Training, trainings_of

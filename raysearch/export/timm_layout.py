@@ -6,10 +6,10 @@ import numpy as np
 import timm
 import torch
 
-from raysearch.data import Dataset
+from raysearch.data.dataset import Dataset
 from raysearch.errors import SetError
 from raysearch.models import normalise
-from raysearch.predict import CheckpointSet
+from raysearch.predict.checkpoint_set import CheckpointSet
 
 TIMM_TOLERANCE = 1e-4
 """Largest difference of a probability that counts as the same."""

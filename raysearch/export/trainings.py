@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from raysearch.config import DataConfig, TrainingConfig
-from raysearch.data import Dataset
+from raysearch.data.dataset import Dataset
 from raysearch.errors import PredictionsError, StudyError
 from raysearch.export.refitted import Refit
 from raysearch.io import display_path, read_yaml

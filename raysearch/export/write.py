@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from raysearch.ensemble import Member
+from raysearch.ensemble.results import Member
 from raysearch.errors import SetError
 from raysearch.export.card import card_of
 from raysearch.export.check import Check, check_in_fresh_process
@@ -21,7 +21,8 @@ from raysearch.export.trainings import Training
 from raysearch.io import display_path, sha256, write_json, write_text
 from raysearch.models import tencrop_side
 from raysearch.paths import SetPaths, StudyPaths, view_parts
-from raysearch.predict import Manifest, MemberEntry, ModelEntry, load_set
+from raysearch.predict.checkpoint_set import load_set
+from raysearch.predict.manifest import Manifest, MemberEntry, ModelEntry
 
 FIGURES = ("in_sample", "cross_fitted", "best_single", "uniform", "gain", "disagreement", "calibration", "recommended")
 """Of the ensemble, in the manifest."""

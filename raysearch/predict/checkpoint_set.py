@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,10 +16,8 @@ from raysearch.io import display_path
 from raysearch.models import Classifier, Inference, build_classifier, infer, infer_tencrop, tencrop_side
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_WEIGHTS, SetPaths
 from raysearch.predict.integrity import check_files, read_manifest
-from raysearch.predict.manifest import Manifest, MemberEntry
+from raysearch.predict.manifest import Manifest, MemberEntry, Tta
 
-Tta: TypeAlias = Literal["center", "tencrop"]
-"""Test-time augmentation: the whole square once, or ten crops of a larger one."""
 Run: TypeAlias = tuple[str, int, int | None]
 """What one pass over the images is of: a model's folder, the size it sees, and the square of its ten crops if any."""
 

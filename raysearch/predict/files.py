@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysearch.data import find_images
+from raysearch.data.images import find_images
 from raysearch.errors import DataError
 from raysearch.io import display_path
 from raysearch.predict.decoding import Batch, Encoded, batch_size_of, decoded

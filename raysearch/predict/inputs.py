@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, available_splits, open_dataset, split_name
-from raysearch.data.sources import kind_of, source_folder
+from raysearch.data.dataset import Dataset, open_dataset
+from raysearch.data.records import split_name
+from raysearch.data.sources import available_splits, kind_of, source_folder
 from raysearch.errors import DataError
 from raysearch.predict.decoding import Batch, batch_size_of
 from raysearch.predict.files import open_files, open_parquet

@@ -1,6 +1,6 @@
 """The manifest of a checkpoint set, `ensemble.json`: members, weights, figures, and a SHA-256 for every file."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -12,6 +12,10 @@ FORMAT_VERSION: Final = 2
 """Counts up when a set of this format can no longer be read as one of the format before."""
 Side = Annotated[int, Field(ge=1)]
 """Of a square image, in pixels."""
+
+
+Tta: TypeAlias = Literal["center", "tencrop"]
+"""Test-time augmentation: the whole square once, or ten crops of a larger one."""
 
 
 class _Stored(Section):

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from raysearch.errors import UserError
-from raysearch.io import display_path
+from raysearch.io import display_path, require_local
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class TableFile:
 
 def check_out(out: Path, *, overwrite: bool, endings: tuple[str, ...] = tuple(WRITERS)) -> None:
     """Refuse a file that cannot be written, or that is in the way, before anything is computed for it."""
+    require_local("--out", out)
     where = f"--out {display_path(out)}"
     if out.suffix not in endings:
         raise UserError(f"{where}: must end in {' or '.join(endings)}, got {out.suffix or 'no ending'!r}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli import run
+from raysearch.cli import application, run
 from raysearch.io import display_path
 
 
@@ -30,9 +30,7 @@ def command(
         print(f"\n{markdown(tables)}")
 
 
-def main() -> None:
-    run(command)
-
+app = application(command)
 
 if __name__ == "__main__":
-    run(command)
+    run(app)

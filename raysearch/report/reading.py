@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raysearch.ensemble import is_dropped
+from raysearch.ensemble.library import is_dropped
 from raysearch.errors import StudyError, UserError
 from raysearch.io import display_path, read_json, read_yaml
 from raysearch.paths import StudyPaths, TrialPaths

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from raysearch.config import TrialConfig
 from raysearch.errors import UserError, did_you_mean
 from raysearch.io import display_path, parse_yaml, read_yaml
+from raysearch.shipped import find_file
 from raysearch.space.schema import KeyPath, SpaceFile, dotted, flatten, leaf_paths, unflatten
 
 SET = "--set"
@@ -47,15 +48,21 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
         if not isinstance(extends, str):
             faults.append(f"{where}: extends: a path must stand here, got {extends!r}")
             break
-        path = path.parent / extends
-        if not path.is_file():
-            faults.append(f"{where}: extends: no such file, got {extends!r}")
+        try:
+            path = _extended(path.parent / extends, extends, where)
+        except UserError as error:
+            faults += error.faults
             break
         if path.resolve() in chain:
             circle = " -> ".join(display_path(p) for p in [*chain, path])
             faults.append(f"{where}: extends: goes in a circle: {circle}")
             break
     return layers
+
+
+def _extended(beside: Path, name: str, where: str) -> Path:
+    """The file beside the one that extends it, else a shipped space of this name."""
+    return beside if beside.is_file() else find_file("spaces", name, f"{where}: extends: ")
 
 
 def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[str]) -> Layer:

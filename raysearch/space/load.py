@@ -58,7 +58,7 @@ class Space:
         search = self.search.model_copy(update={"trials": trials})
         return replace(self, search=search, resolved={**self.resolved, "search": search.model_dump()})
 
-    def at(self, source: str) -> "Space":
+    def with_source(self, source: str) -> "Space":
         """The same search on the data at ``source``."""
         data = self.data.model_copy(update={"source": source})
         return replace(self, data=data, resolved={**self.resolved, "data": data.model_dump()})

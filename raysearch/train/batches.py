@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from raysearch.augment import Mix, augment_view, draw_mix
 from raysearch.config import TrialConfig
-from raysearch.data import Split
+from raysearch.data.dataset import Split
 from raysearch.train.distributed import World
 
 

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig
-from raysearch.data import Dataset
+from raysearch.data.dataset import Dataset
 from raysearch.errors import StudyError, UserError
 from raysearch.io import LockHeld, append_line, locked, read_json, write_json, write_text, write_yaml
 from raysearch.models import Inference
 from raysearch.paths import TrialPaths
-from raysearch.train import heldout
 from raysearch.train.batches import seed_of
 from raysearch.train.disk import when_there_is_room
 from raysearch.train.distributed import current_world
-from raysearch.train.figures import kept_look, recalls
-from raysearch.train.look import Look, other_looks, usual_look
+from raysearch.train.figures import kept_evaluation, recalls
+from raysearch.train.held_out import figures_of_views, write_best, write_other_mode
+from raysearch.train.inference_mode import InferenceMode, default_inference_mode, other_inference_modes
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
@@ -128,7 +128,7 @@ class Training:
             if first > stage.last_epoch:
                 continue
             if self.task.stage != stage.config:
-                self.task.begin(stage.config)
+                self.task.set_stage(stage.config)
             stage.build_optimizer(self.task.student)
             if first > stage.epochs_before + 1 and self.resumed_optimizer:
                 stage.optimizer.load_state_dict(self.resumed_optimizer)
@@ -142,16 +142,16 @@ class Training:
     def _train_epoch(self, stage: Stage, epoch: int) -> bool:
         """One epoch with everything that follows it; False where the training is to stop."""
         torch.manual_seed(seed_of(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
-        self.task.agree()
+        self.task.sync_buffers()
         terms, is_whole = self._pass_over(stage, epoch)
         is_last = epoch == self.stages[-1].last_epoch
         is_stopped = not is_whole or (not is_last and self.world.any(self.reporter.should_stop()))
         line = self._line(stage, epoch, terms)
         if not is_whole:
             line["partial"] = True
-        is_due = is_stopped or is_last or epoch == stage.last_epoch or stage.looks_at(epoch)
+        is_due = is_stopped or is_last or epoch == stage.last_epoch or stage.evaluates_after(epoch)
         if is_due and self.world.is_main:
-            line["held_out"] = when_there_is_room(self.paths, lambda: self._look(line))
+            line["held_out"] = when_there_is_room(self.paths, lambda: self._evaluate(line))
         self._update_stubborn(stage, epoch)
         self.lines.append(line)
         if self.world.is_main:
@@ -191,10 +191,10 @@ class Training:
         self.info |= values
         write_json(self.paths.info, self.info)
 
-    def _note_latency(self, look: Look, latency_ms: float) -> None:
+    def _note_latency(self, mode: InferenceMode, latency_ms: float) -> None:
         """Of all looks of one kind the fastest: others make some of them wait."""
         known = self.info.setdefault("latency_ms", {})
-        known[look.name] = min(round(latency_ms, 6), known.get(look.name, math.inf))
+        known[mode.name] = min(round(latency_ms, 6), known.get(mode.name, math.inf))
 
     def _pass_over(self, stage: Stage, epoch: int) -> tuple[dict[str, float], bool]:
         """One pass over the train split. Mean terms of all processes; whether it was whole."""
@@ -219,41 +219,39 @@ class Training:
         rate = stage.optimizer.param_groups[0]["lr"]
         return {"epoch": epoch, "seconds": round(seconds, 3), "lr": rate, "train": terms}
 
-    def _look(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
+    def _evaluate(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
         """Held-out figures of this epoch; keeps a role's weights if they are the ones to keep so far."""
-        fusion, look, split = self.trial.aux_fusion, usual_look(self.trial), self.dataset.splits["held_out"]
+        fusion, mode, split = self.trial.aux_fusion, default_inference_mode(self.trial), self.dataset.splits["held_out"]
         inferences: dict[str, Inference] = {}
         for role, classifier in self.roles.items():
-            inferences[role], latency_ms = look.timed(classifier, split.images)
-            self._note_latency(look, latency_ms)
-        found = heldout.figures(inferences, split.labels, fusion, look)
+            inferences[role], latency_ms = mode.timed(classifier, split.images)
+            self._note_latency(mode, latency_ms)
+        found = figures_of_views(inferences, split.labels, fusion, mode)
         if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
             raise Diverged(f"held-out probabilities are not finite in epoch {line['epoch']}")
         for role, inference in inferences.items():
             view = f"{role}-final"
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
             curve.append(found[view][self.config.objective])
-            if kept_look(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
-                heldout.keep(
-                    self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion, look
-                )
+            if kept_evaluation(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
+                write_best(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion, mode)
         self._inform()
         self.newest_probs = inferences["student"].final
         return found
 
     def _look_otherwise(self) -> None:
         """Predictions by ten crops and at other sides, where they are asked for, of the weights that were kept."""
-        if not (looks := other_looks(self.trial)):
+        if not (modes := other_inference_modes(self.trial)):
             return
         figures: dict[str, Any] = {}
         classifier = copy.deepcopy(self.task.teacher.model)
         for role in self.roles:
             classifier.load_state_dict(load_file(self.paths.weights(role)))
-            for look in looks:
-                found, latency_ms = heldout.keep_other_look(
-                    self.paths, self.trial_number, role, classifier, self.dataset, self.trial.aux_fusion, look
+            for mode in modes:
+                found, latency_ms = write_other_mode(
+                    self.paths, self.trial_number, role, classifier, self.dataset, self.trial.aux_fusion, mode
                 )
-                self._note_latency(look, latency_ms)
+                self._note_latency(mode, latency_ms)
                 figures |= found
         self._inform(other_views=figures)
 

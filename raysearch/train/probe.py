@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from raysearch.config import TrialConfig
-from raysearch.data import Dataset, Split
+from raysearch.data.dataset import Dataset, Split
 from raysearch.models import infer
 from raysearch.train.distributed import World
-from raysearch.train.fit import Cost, Seconds, passes_of, pixels_of
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.optimizer import build_optimizer
+from raysearch.train.resource_check import Cost, Seconds, passes_of, pixels_of
 from raysearch.train.stage import Stage, train_split
 from raysearch.train.task import Student, Task
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from raysearch.config import Objective
 from raysearch.io import read_json, write_json
 from raysearch.paths import TrialPaths, view_parts
-from raysearch.train.figures import kept_look
+from raysearch.train.figures import kept_evaluation
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
@@ -31,14 +31,15 @@ def best_of(
     if not looks:
         return None
     curve = [line["held_out"][f"{role}-final"][objective] for line in looks]
-    index, value = kept_look(curve, objective, keeps_latest)
+    index, value = kept_evaluation(curve, objective, keeps_latest)
     return looks[index], value
 
 
 def summarise(
     paths: TrialPaths, objective: Objective, other_views: Mapping[str, Any] | None = None, keeps_latest: bool = False
 ) -> dict[str, Any]:
-    """Value, best role, figures of the stored predictions (``other_views``: by `other_looks`), epochs and seconds."""
+    """Value, best role, figures of the stored predictions (``other_views``: those of
+    `other_inference_modes`), epochs and seconds."""
     lines = read_metrics(paths)
     bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective, keeps_latest))}
     sign = 1 if objective == "accuracy" else -1

@@ -10,13 +10,13 @@ from torch.optim import Optimizer
 
 from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig, TrialConfig
-from raysearch.data import Dataset, Split, default_stored_side, open_dataset
+from raysearch.data.dataset import Dataset, Split, default_stored_side, open_dataset
 from raysearch.errors import PredictionsError
 from raysearch.predictions import read_predictions
 from raysearch.train.batches import Batch, Batches
 from raysearch.train.distributed import World
 from raysearch.train.figures import recalls
-from raysearch.train.look import other_looks
+from raysearch.train.inference_mode import other_inference_modes
 from raysearch.train.optimizer import Schedule, build_optimizer
 from raysearch.train.task import Student, Task
 
@@ -45,7 +45,7 @@ class Stage:
         stubborn = self.config.augment.stubborn
         return stubborn.probability > 0 and epoch % stubborn.update_every == 0
 
-    def looks_at(self, epoch: int) -> bool:
+    def evaluates_after(self, epoch: int) -> bool:
         """Whether the held-out split is looked at after ``epoch``."""
         return epoch % self.config.eval_every == 0 or self.estimates_at(epoch)
 
@@ -75,8 +75,8 @@ def open_training_data(config: TrainingConfig) -> Dataset:
     if resized and data.stored_side is None:
         data = data.model_copy(update={"stored_side": default_stored_side(max(resized))})
     dataset = open_dataset(data, trial.inference_size, whole_train=bool(resized))
-    for look in other_looks(trial):  # now, and not at the end of a long training
-        dataset.at(look.side, ["held_out"])
+    for mode in other_inference_modes(trial):  # now, and not at the end of a long training
+        dataset.resized(mode.side, ["held_out"])
     return dataset
 
 

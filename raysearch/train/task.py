@@ -40,7 +40,7 @@ class Student(nn.Module):
 
 
 class Task:
-    """Owns both networks through all stages. The loop knows `begin`, `loss` and `after_step` only."""
+    """Owns both networks through all stages. The loop knows `set_stage`, `loss` and `after_step` only."""
 
     def __init__(self, config: TrialConfig, num_classes: int, world: World) -> None:
         self.config, self.num_classes, self.world, self.device = config, num_classes, world, world.device
@@ -61,9 +61,9 @@ class Task:
             self.student = convert_sync_batchnorm(self.student)
         self.teacher = MovingAverage(self.student.classifier, config.method.ema_decay)
         self.precision = choose_precision(config.precision, self.student, self.device)
-        self.begin(config.schedule[0])
+        self.set_stage(config.schedule[0])
 
-    def begin(self, stage: TrialConfig) -> None:
+    def set_stage(self, stage: TrialConfig) -> None:
         """Go on with another stage's objective; the weights stay as they are."""
         self.stage = stage
         rampup_epochs = min(stage.method.rampup_epochs, (stage.epochs or 0) / 2)
@@ -92,7 +92,7 @@ class Task:
             has_idle_head or has_idle_projector or getattr(student.classifier.backbone, "has_unused_parameters", False)
         )
 
-    def agree(self) -> None:
+    def sync_buffers(self) -> None:
         """Of several processes, all go on with the first's batch statistics: each has averaged its own."""
         if self.world.size > 1:
             for model in (self.student, self.teacher.model):

@@ -11,8 +11,8 @@ from raysearch.config import TrainingConfig
 from raysearch.io import read_yaml
 from raysearch.paths import TrialPaths
 from raysearch.train.distributed import current_world
-from raysearch.train.hosted import Hosted, train_hosted
 from raysearch.train.process import end_with_parent
+from raysearch.train.training_job import TrainingJob, run_training_job
 
 
 class WorkerReporter:
@@ -21,7 +21,7 @@ class WorkerReporter:
     So no process runs ahead: a trial that is stopped at a look has written nothing after it.
     """
 
-    def __init__(self, looks: ActorHandle, hosted: Hosted) -> None:
+    def __init__(self, looks: ActorHandle, hosted: TrainingJob) -> None:
         """``looks``: an actor whose ``give`` returns when the trial has taken a look."""
         self.looks, self.hosted = looks, hosted
         self.is_main = current_world().is_main
@@ -35,10 +35,11 @@ class WorkerReporter:
 
 
 def train_loop_per_worker(config: dict[str, Any]) -> None:
-    """``config``: a `Hosted`'s plain values, the ``looks`` actor of `WorkerReporter`, and whether it ``has_gpus``."""
+    """``config`` holds ``hosted``, the plain values of a `TrainingJob`; ``looks``, the actor of `WorkerReporter`; and
+    ``has_gpus``, whether workers have a GPU each."""
     end_with_parent()
     if not config["has_gpus"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
-    hosted = Hosted.of(config["hosted"])
+    hosted = TrainingJob.of(config["hosted"])
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
-    train_hosted(training, hosted, WorkerReporter(config["looks"], hosted))
+    run_training_job(training, hosted, WorkerReporter(config["looks"], hosted))

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli import run
-from raysearch.io import display_path
-from raysearch.space import load_space
-from raysearch.tune.summary import print_ablation_summary, print_summary
+from raysearch.cli import application, run
+from raysearch.errors import UserError
+from raysearch.io import display_path, require_local
+from raysearch.shipped import find_file, shipped_files
 
 
 def command(
-    space: Annotated[Path, typer.Argument(help="The space file, e.g. spaces/cr.yaml.")],
+    space: Annotated[
+        str, typer.Argument(help="A space that ships (see raysearch spaces) or a space file.", metavar="NAME|FILE")
+    ] = "",
     data: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +57,14 @@ def command(
 
     Ctrl-C or the time limit stops running trials after their batch; nothing that was trained is lost.
     """
+    if not space:
+        raise UserError(f"no space given; name one that ships or a file. Known: {', '.join(shipped_files('spaces'))}")
+    require_local("--out", out)
+    require_local("--data", data or "")
+    from raysearch.space import load_space
+    from raysearch.tune.display.summary import print_ablation_summary, print_summary
+
+    path = find_file("spaces", space)
     options = {
         "search.timeout_s": timeout_s,
         "resources.concurrency": concurrency,
@@ -62,21 +72,19 @@ def command(
         "trial.seed": seed,
         "data.source": data and json.dumps(data),
     }
-    given = [f"{path}={value}" for path, value in options.items() if value is not None]
-    loaded = load_space(space, [*(set_ or []), *given])
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    loaded = load_space(path, [*(set_ or []), *given])
 
-    from raysearch.tune.search import Wishes, search
+    from raysearch.tune.search import SearchOptions, search
 
-    wishes = Wishes(out, trials, resume, address, plan, quiet, as_json)
-    paths, as_run = search(loaded, wishes, where=display_path(space))
+    wishes = SearchOptions(out, trials, resume, address, plan, quiet, as_json)
+    paths, as_run = search(loaded, wishes, where=display_path(path))
     if not (plan or quiet or as_json):
         summarise = print_ablation_summary if as_run.ablation else print_summary
         summarise(paths, as_run, sys.argv[1:])
 
 
-def main() -> None:
-    run(command)
-
+app = application(command)
 
 if __name__ == "__main__":
-    main()
+    run(app)

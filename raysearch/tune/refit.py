@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from raysearch.config import DataConfig, Objective, TrainingConfig, TrialConfig
-from raysearch.ensemble import Ensemble, read_ensemble
+from raysearch.ensemble.results import Ensemble, read_ensemble
 from raysearch.errors import StudyError
 from raysearch.io import display_path, read_yaml, sha256, write_json
 from raysearch.paths import StudyPaths
@@ -21,9 +21,9 @@ from raysearch.space import Ablation, Space, Training, space_from
 from raysearch.study_file import StudyFile, read_study_file
 from raysearch.train.result import read_result
 from raysearch.train.stage import open_training_data
-from raysearch.tune.search import Wishes, carry_out
-from raysearch.tune.stored import StoredStudy
-from raysearch.tune.study import check_place, open_storage
+from raysearch.tune.search import SearchOptions, carry_out
+from raysearch.tune.store.stored_study import StoredStudy
+from raysearch.tune.store.study import check_place, open_storage
 
 SEED_STEP = 1000
 """Between the seeds of a trial's trainings: those of neighbouring trials differ by 1."""
@@ -82,7 +82,7 @@ def refit_ensemble(
     if missing := [training for training in wanted if training.key not in done]:
         _check_data(study, file, TrainingConfig(data=data, trial=wanted[0].config))
         earlier = [result for number in done.values() if (result := read_result(paths.trial(number)))]
-        wishes = Wishes(paths.root.parent, address=address, quiet=quiet, as_json=as_json)
+        wishes = SearchOptions(paths.root.parent, address=address, quiet=quiet, as_json=as_json)
         only = lacking(space, missing)
         carry_out(only, paths, wishes, earlier, where=display_path(path), began=time.monotonic())
         done = whole_trials(paths, space)

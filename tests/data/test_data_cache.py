@@ -12,7 +12,7 @@ import pytest
 
 import raysearch.data.cache
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, open_dataset
+from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import DataError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from raysearch.config import DataConfig
-from raysearch.data import open_dataset
 from raysearch.data.__main__ import app
+from raysearch.data.dataset import open_dataset
 
 
 def test_check_prints_the_table_and_the_fingerprint(split_folders: Path) -> None:

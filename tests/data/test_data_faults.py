@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from raysearch.config import DataConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import DataError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raysearch.data import find_images, prepare_image, read_images
+from raysearch.data.images import find_images, prepare_image, read_images
 from raysearch.errors import DataError
 
 

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from raysearch.config import DataConfig
-from raysearch.data import available_splits, open_dataset, prepare_image, split_name
+from raysearch.data.dataset import open_dataset
+from raysearch.data.images import prepare_image
+from raysearch.data.records import split_name
+from raysearch.data.sources import available_splits
 from raysearch.errors import DataError
 from raysearch.io import sha256
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysearch.config import DataConfig
-from raysearch.data import available_splits, open_dataset
+from raysearch.data.dataset import open_dataset
+from raysearch.data.sources import available_splits
 from raysearch.data.splitting import SplitSizes, divide
 from raysearch.errors import DataError
 

@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, open_dataset
+from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import DataError
 
 SIZES = {"cat": (5, 2), "dog": (6, 4), "emu": (3, 5)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, open_dataset
+from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import DataError
 
 ALL = ("train", "val", "test")

@@ -1,4 +1,4 @@
-"""`raysearch.data preview`."""
+"""`raysearch.preview`."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from raysearch.config import AugmentConfig, MethodConfig, TrialConfig
-from raysearch.data.__main__ import app
-from raysearch.preview import first_trial, pick, rows_of
-from raysearch.preview.sheet import GAP, HEADER, LINE, TILE
+from raysearch.preview.__main__ import app
+from raysearch.preview.rows import first_trial, rows_of
+from raysearch.preview.sheet import GAP, HEADER, LINE, TILE, pick
 from raysearch.space import load_space
 
 CR = Path(__file__).resolve().parents[2] / "spaces" / "cr.yaml"
@@ -33,7 +33,7 @@ trial:
 
 
 def run(*words: object):
-    return CliRunner().invoke(app, ["preview", *map(str, words)])
+    return CliRunner().invoke(app, list(map(str, words)))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_images_are_picked_evenly_from_the_classes() -> None:
 def test_mistakes_are_told_with_exit_code_2(space: Path, tmp_path: Path) -> None:
     here = (space, "--out", "a.png")
     for words, told in {
-        (tmp_path / "none.yaml", "--out", "a.png"): "none.yaml: cannot be read",
+        (tmp_path / "none.yaml", "--out", "a.png"): "none.yaml: no such file, and no space of this name",
         (space, "--out", "a.jpg"): "--out: a name that ends in .png must stand here, got 'a.jpg'",
         (*here, "--set", "trial.augment.polcy=none"): "did you mean 'trial.augment.policy'",
         (*here, "--set", "data.stored_side=4"): "data.stored_side: input should be greater than or equal to 8",

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 import raysearch.data.cache
 import raysearch.data.whole
 from raysearch.config import DataConfig
-from raysearch.data import Split, WholeImages, open_dataset
+from raysearch.data.dataset import Split, open_dataset
 from raysearch.data.images import decode
+from raysearch.data.whole import WholeImages
 from raysearch.errors import DataError
 
 STORAGES = ("decoded", "jpeg", "auto")
@@ -182,12 +183,12 @@ def test_the_same_source_opens_at_another_size(source: Path, whole_train: bool) 
     config = DataConfig(source=str(source), merged_held_out_per_class=1)
     saved(source, "train/b/1.png", (21, 22))
     dataset = open_dataset(config, 14, whole_train=whole_train)
-    larger = dataset.at(28)
+    larger = dataset.resized(28)
     assert larger.counts == dataset.counts
     assert (larger.image_size, larger.fingerprint, larger.whole_train) == (28, dataset.fingerprint, whole_train)
     assert isinstance(larger.splits["train"].images, WholeImages) == whole_train
     assert larger.splits["held_out"].images.shape == (2, 28, 28, 3)
-    held_out = dataset.at(20, ["held_out"])
+    held_out = dataset.resized(20, ["held_out"])
     assert list(held_out.splits) == ["held_out"]
     assert held_out.fingerprint == dataset.fingerprint
     assert held_out.splits["held_out"].sample_ids == dataset.splits["held_out"].sample_ids
@@ -197,7 +198,7 @@ def test_a_source_that_has_changed_since_does_not_open_at_another_size(source: P
     dataset = open_dataset(DataConfig(source=str(source)), 14)
     saved(source, "train/b/1.png", (21, 22))
     with pytest.raises(DataError, match="no longer those"):
-        dataset.at(28)
+        dataset.resized(28)
 
 
 def test_shared_odd_files_come_out_whole(extracted: Callable[[str], Path]) -> None:

@@ -3,12 +3,12 @@ import pytest
 
 from raysearch.ensemble.estimate import cross_fit, stratified_folds, usable_folds
 from raysearch.ensemble.intervals import bootstrap_gain, share_interval
-from raysearch.ensemble.methods import Setting
+from raysearch.ensemble.methods import BoundRecipe
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.selection import Candidates, score, weighted_mean
 from raysearch.errors import PredictionsError
 
-GREEDY = Setting(Recipe(rounds=15))
+GREEDY = BoundRecipe(Recipe(rounds=15))
 CHANCE = 0.25
 
 
@@ -30,16 +30,16 @@ def signal_library(rng, samples, strengths=(1.0, 1.2, 1.4, 1.4, 1.6), classes=5)
     return Candidates.of([softmax(x) for x in logits], labels)
 
 
-def ways_of(setting):
+def ways_of(bound):
     return {
-        "ensemble": lambda library: setting.select(library).weights,
-        "single": lambda library: setting.weights_of_best(library, 1),
-        "uniform": lambda library: setting.weights_of_best(library, 3),
+        "ensemble": lambda library: bound.select(library).weights,
+        "single": lambda library: bound.weights_of_best(library, 1),
+        "uniform": lambda library: bound.weights_of_best(library, 3),
     }
 
 
-def estimate(library, setting=GREEDY, seed=0, folds=5, repeats=2):
-    return cross_fit(library, ways_of(setting), folds=folds, repeats=repeats, rng=np.random.default_rng(seed))
+def estimate(library, bound=GREEDY, seed=0, folds=5, repeats=2):
+    return cross_fit(library, ways_of(bound), folds=folds, repeats=repeats, rng=np.random.default_rng(seed))
 
 
 def gain_of(found, seed=0, resamples=300):
@@ -62,9 +62,9 @@ def test_pure_noise_is_above_chance_in_sample_and_at_chance_cross_fitted(recipe)
     in_sample, cross_fitted = [], []
     for seed in range(10):
         library = noise_library(np.random.default_rng(seed))
-        weights = Setting(recipe).select(library).weights
+        weights = BoundRecipe(recipe).select(library).weights
         in_sample.append(score(weighted_mean(library, weights), library.labels).accuracy)
-        cross_fitted.append(estimate(library, Setting(recipe), repeats=1).outcomes["ensemble"].score.accuracy)
+        cross_fitted.append(estimate(library, BoundRecipe(recipe), repeats=1).outcomes["ensemble"].score.accuracy)
     assert np.mean(in_sample) > CHANCE + 0.05
     assert np.mean(cross_fitted) == pytest.approx(CHANCE, abs=0.02)
 
@@ -153,7 +153,7 @@ def test_each_sample_is_scored_by_a_selection_that_did_not_see_it():
     assert [len(rows) for rows in left_out] == [10, 10, 10, 10]
     assert set.union(*left_out) == everything
     for rows, fold in zip(left_out, found.deals[0], strict=True):
-        assert rows == {row.tobytes() for row in library.at(fold.left_out)[0]}
+        assert rows == {row.tobytes() for row in library.with_samples(fold.left_out)[0]}
 
 
 def test_the_probabilities_of_the_first_deal_are_those_that_its_folds_left_out():

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from raysearch.ensemble import read_ensemble
+from raysearch.ensemble.results import read_ensemble
 from raysearch.io import write_json, write_text
 
 

@@ -1,7 +1,8 @@
 import pytest
 
-from raysearch.ensemble import Recipe, build_ensemble
+from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.facts import read_facts
+from raysearch.ensemble.recipe import Recipe
 from raysearch.errors import StudyError
 from raysearch.io import write_json
 from raysearch.paths import view_parts

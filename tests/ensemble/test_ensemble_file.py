@@ -4,16 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raysearch.ensemble import (
-    Recipe,
-    build_ensemble,
-    ensemble_probs,
-    load_library,
-    read_ensemble,
-    write_ensemble,
-)
+from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.intervals import Gain
-from raysearch.ensemble.results import recommend
+from raysearch.ensemble.library import load_library
+from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.results import ensemble_probs, read_ensemble, recommend, write_ensemble
 from raysearch.ensemble.selection import Score
 from raysearch.errors import PredictionsError, UserError
 

@@ -3,9 +3,8 @@ from typing import get_args
 
 import pytest
 
-from raysearch.ensemble import Recipe, read_recipe
 from raysearch.ensemble.methods import METHODS
-from raysearch.ensemble.recipe import View
+from raysearch.ensemble.recipe import Recipe, View, read_recipe
 from raysearch.errors import SpaceError, UserError
 from raysearch.paths import VIEWS
 

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.ensemble import Recipe, build_ensemble, load_library, read_recipe
+from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.facts import config_value
+from raysearch.ensemble.library import load_library
+from raysearch.ensemble.recipe import Recipe, read_recipe
 from raysearch.errors import StudyError
 from raysearch.io import write_json, write_yaml
 

@@ -60,7 +60,7 @@ def test_summarized_samples_select_as_their_copies_do():
     for seed in range(100):
         probs, labels = random_library(seed, candidates=12, samples=60)
         rows = rng.integers(len(labels), size=1 + len(labels) // 2)
-        part = Candidates.of(probs, labels).at(rows)
+        part = Candidates.of(probs, labels).with_samples(rows)
         copies = [p[rows] for p in probs]
         assert greedy(part, labels[rows], ROUNDS).trajectory == greedy(copies, labels[rows], ROUNDS).trajectory
         assert greedy(part, labels[rows], ROUNDS).picks == greedy(copies, labels[rows], ROUNDS).picks
@@ -71,11 +71,11 @@ def test_summarized_samples_select_as_their_copies_do():
 def test_some_candidates_of_some_samples_select_as_their_copies_do():
     probs, labels = learned_library(5, 10, 120, 4)
     rows, members = np.arange(0, 120, 2), np.array([7, 1, 4])
-    part = Candidates.of(probs, labels).only(members).at(rows)
+    part = Candidates.of(probs, labels).only(members).with_samples(rows)
     copies = [probs[member][rows] for member in members]
     assert len(part) == 3
     assert greedy(part, labels[rows], ROUNDS).picks == greedy(copies, labels[rows], ROUNDS).picks
-    narrower = part.only(np.array([2, 0])).at(np.arange(5))
+    narrower = part.only(np.array([2, 0])).with_samples(np.arange(5))
     assert all(np.array_equal(a, b) for a, b in zip(narrower, [copies[2][:5], copies[0][:5]], strict=True))
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raysearch.ensemble import is_dropped, load_library
+from raysearch.ensemble.library import is_dropped, load_library
 from raysearch.errors import PredictionsError, StudyError
 from raysearch.io import write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths

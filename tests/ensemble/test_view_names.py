@@ -1,6 +1,6 @@
 import pytest
 
-from raysearch.ensemble import load_library
+from raysearch.ensemble.library import load_library
 from raysearch.paths import VIEWS, ViewParts, view_parts
 
 

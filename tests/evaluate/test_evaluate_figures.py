@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from raysearch.ensemble.calibration import expected_calibration_error
-from raysearch.evaluate import Evaluation, Samples, evaluated
+from raysearch.evaluate.evaluation import evaluated
+from raysearch.evaluate.results import Evaluation
+from raysearch.evaluate.samples import Samples
 
 PROBS = np.array(
     [

@@ -13,7 +13,8 @@ from raysearch.errors import DataError, UserError
 from raysearch.evaluate.__main__ import command
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
-from raysearch.predict import LabelledSplit, load_set, open_split
+from raysearch.predict.checkpoint_set import load_set
+from raysearch.predict.inputs import LabelledSplit, open_split
 
 DIGITS = list("0123456789")
 
@@ -103,8 +104,8 @@ def test_overwriting_is_asked_for(tmp_path: Path, write_parquet: Callable[..., P
 def test_the_held_out_figure_is_the_stored_ensembles(
     small_study: StudyPaths, small_set: Path, evaluate: Callable[..., dict[str, Any]]
 ) -> None:
-    from raysearch.ensemble import ensemble_probs
-    from raysearch.export import read_selected
+    from raysearch.ensemble.results import ensemble_probs
+    from raysearch.export.selected import read_selected
 
     selected = read_selected(small_study, "mixed")
     probs = ensemble_probs(selected.ensemble, selected.library)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from raysearch.ensemble.intervals import share_interval
-from raysearch.evaluate import Evaluation, Samples, evaluated
 from raysearch.evaluate.bootstrap import (
     RESAMPLES,
     calibration_figure,
@@ -14,7 +13,10 @@ from raysearch.evaluate.bootstrap import (
     percentile_figure,
     share_figure,
 )
+from raysearch.evaluate.evaluation import evaluated
 from raysearch.evaluate.figures import Figure
+from raysearch.evaluate.results import Evaluation
+from raysearch.evaluate.samples import Samples
 
 TRIES = 200
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import SetError
-from raysearch.export import export_set
 from raysearch.export.members import read_weights
 from raysearch.export.selected import read_selected
+from raysearch.export.write import export_set
 from raysearch.io import read_json, read_yaml, sha256, write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.tune.memory import halve_batches
+from raysearch.tune.on_ray.memory import halve_batches
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import SetError
-from raysearch.export import export_set
+from raysearch.export.write import export_set
 from raysearch.paths import StudyPaths
 
 pytestmark = pytest.mark.usefixtures("check_in_this_process")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import PredictionsError, SetError, StudyError
-from raysearch.export import check, export_set, write
+from raysearch.export import check, write
+from raysearch.export.write import export_set
 from raysearch.io import read_json, read_yaml, write_json, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.predict import read_manifest
+from raysearch.predict.integrity import read_manifest
 from raysearch.predictions import read_predictions, write_predictions
 
 pytestmark = pytest.mark.usefixtures("check_in_this_process")

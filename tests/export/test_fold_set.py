@@ -12,13 +12,14 @@ import torch
 from small_study import DATA, checking_in_this_process, write_members, write_small_study_file
 
 from raysearch.config import TrainingConfig
-from raysearch.data import Dataset, open_dataset
-from raysearch.ensemble import Recipe, build_ensemble
+from raysearch.data.dataset import Dataset, open_dataset
+from raysearch.ensemble.build import build_ensemble
+from raysearch.ensemble.recipe import Recipe
 from raysearch.errors import SetError
-from raysearch.export import export_set
+from raysearch.export.write import export_set
 from raysearch.io import read_json, sha256, write_json, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.predict import CheckpointSet, load_set
+from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 from raysearch.predictions import joint_sha256, read_predictions, write_predictions
 from raysearch.train.loop import train
 from raysearch.train.out_of_fold import write_joint_result

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raysearch.ensemble import read_ensemble
+from raysearch.ensemble.results import read_ensemble
 from raysearch.export.card import card_of
 from raysearch.export.provenance import data_licence
 from raysearch.io import parse_yaml, read_json
 from raysearch.paths import SetPaths, StudyPaths
-from raysearch.predict import read_manifest
+from raysearch.predict.integrity import read_manifest
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ import torch
 from small_study import DATA, MIXED
 
 from raysearch.config import DataConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import SetError
-from raysearch.export import export_set, onnx_vote
+from raysearch.export import onnx_vote
 from raysearch.export.onnx_vote import onnx_difference, require_room, write_onnx
+from raysearch.export.write import export_set
 from raysearch.paths import StudyPaths
-from raysearch.predict import CheckpointSet, load_set
+from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 
 
 @pytest.fixture(scope="module")

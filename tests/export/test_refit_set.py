@@ -12,13 +12,16 @@ import pytest
 from small_study import DATA, checking_in_this_process, train_small, write_small_study_file, write_study
 
 from raysearch.config import DataConfig
-from raysearch.data import Dataset, open_dataset
+from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import SetError, StudyError
-from raysearch.export import Check, export_set
 from raysearch.export.__main__ import _default_out, _lines
+from raysearch.export.check import Check
+from raysearch.export.write import export_set
 from raysearch.io import read_json, sha256, write_json
 from raysearch.paths import SetPaths, StudyPaths
-from raysearch.predict import Manifest, load_set, read_manifest
+from raysearch.predict.checkpoint_set import load_set
+from raysearch.predict.integrity import read_manifest
+from raysearch.predict.manifest import Manifest
 from raysearch.predictions import read_predictions, write_predictions
 
 pytestmark = pytest.mark.usefixtures("check_in_this_process")

@@ -9,10 +9,11 @@ import timm
 from small_study import DATA, checking_in_this_process, write_study
 
 from raysearch.config import DataConfig
-from raysearch.data import open_dataset
-from raysearch.export import Check, export_set
+from raysearch.data.dataset import open_dataset
+from raysearch.export.check import Check
+from raysearch.export.write import export_set
 from raysearch.paths import StudyPaths
-from raysearch.predict import load_set
+from raysearch.predict.checkpoint_set import load_set
 from raysearch.predictions import read_predictions
 
 TRIAL = {"backbone": "wrn_10_1", "image_size": 16, "inference": {"also_at": [24, 12], "tencrop": True}}

@@ -12,17 +12,18 @@ from safetensors.torch import load_file
 from small_study import DATA, export_mixed, write_study
 
 from raysearch.config import DataConfig, TrainingConfig
-from raysearch.data import open_dataset
-from raysearch.evaluate import evaluate
+from raysearch.data.dataset import open_dataset
+from raysearch.evaluate.evaluation import evaluate
 from raysearch.io import read_yaml, sha256
 from raysearch.models import Classifier, build_classifier, infer, infer_tencrop
 from raysearch.paths import VIEWS, StudyPaths, TrialPaths, view_parts
-from raysearch.predict import load_set, open_split
 from raysearch.predict.__main__ import command as predict_command
+from raysearch.predict.checkpoint_set import load_set
+from raysearch.predict.inputs import open_split
 from raysearch.predictions import Predictions, read_predictions
 from raysearch.train.figures import accuracy, log_loss
-from raysearch.train.heldout import keep_other_look
-from raysearch.train.look import other_looks
+from raysearch.train.held_out import write_other_mode
+from raysearch.train.inference_mode import other_inference_modes
 
 SIZE, SIDE = 20, 25
 TRIAL = {
@@ -87,8 +88,8 @@ def test_tencrop_predictions_are_of_the_same_samples_data_and_weights_as_the_oth
 def test_keeping_tencrop_gives_the_figures_of_what_is_stored(study: StudyPaths) -> None:
     trial = TrainingConfig.model_validate(read_yaml(study.trial(0).config)).trial
     classifier, dataset = kept(study.trial(0), "teacher"), open_dataset(DataConfig(**DATA), 16)
-    (look,) = other_looks(trial)
-    found, _ = keep_other_look(study.trial(0), 0, "teacher", classifier, dataset, 0.3, look)
+    (look,) = other_inference_modes(trial)
+    found, _ = write_other_mode(study.trial(0), 0, "teacher", classifier, dataset, 0.3, look)
     assert list(found) == ["teacher-final-tencrop", "teacher-fused-tencrop"]
     for view, figures in found.items():
         predictions = stored(study, view)

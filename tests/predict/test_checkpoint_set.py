@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import SetError
 from raysearch.io import sha256
 from raysearch.models import infer, infer_tencrop
 from raysearch.paths import StudyPaths
-from raysearch.predict import CheckpointSet, load_set
+from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 from raysearch.predictions import read_predictions
 
 WEIGHTS = "members/0001-student/model.safetensors"

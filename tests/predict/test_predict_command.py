@@ -10,10 +10,12 @@ from PIL import Image
 from small_study import digit_scans
 
 from raysearch.config import DataConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import DataError, UserError
-from raysearch.predict import ImageFiles, LabelledSplit, load_set, open_images, open_split
 from raysearch.predict.__main__ import command
+from raysearch.predict.checkpoint_set import load_set
+from raysearch.predict.files import ImageFiles
+from raysearch.predict.inputs import LabelledSplit, open_images, open_split
 
 N = 30
 

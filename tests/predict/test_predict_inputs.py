@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from raysearch.config import DataConfig
-from raysearch.data import prepare_image
+from raysearch.data.images import prepare_image
 from raysearch.errors import DataError
-from raysearch.predict import Images, LabelledSplit, open_images
 from raysearch.predict import decoding as decoding_module
 from raysearch.predict.decoding import batch_size_of
+from raysearch.predict.inputs import Images, LabelledSplit, open_images
 
 SIZES = (8, 12)
 DATA = DataConfig()

@@ -14,9 +14,11 @@ from small_study import digit_scans
 
 from raysearch.errors import DataError, UserError
 from raysearch.io import sha256
-from raysearch.predict import CheckpointSet, Predicted, load_set, open_images
 from raysearch.predict import decoding as decoding_module
 from raysearch.predict.__main__ import command
+from raysearch.predict.checkpoint_set import CheckpointSet, load_set
+from raysearch.predict.inputs import open_images
+from raysearch.predict.progress import Predicted
 from raysearch.predict.table import Columns
 from raysearch.predict.vipriors import check_submission
 

@@ -4,7 +4,8 @@ import pytest
 from fake_study import write_fake_study
 from page_parts import own_part
 
-from raysearch.report import read_study, render
+from raysearch.report.page import render
+from raysearch.report.reading import read_study
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from fake_study import study_facts
 
 from raysearch.io import write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.report import read_study, render
 from raysearch.report.__main__ import command
 from raysearch.report.ablation import Estimate, estimate, paired, progress_of, tables_of
+from raysearch.report.page import render
+from raysearch.report.reading import read_study
 from raysearch.report.tables import cells, columns, difference, markdown, notes, shown
 from raysearch.space import space_from
 

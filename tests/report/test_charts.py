@@ -3,8 +3,8 @@
 import plotly.graph_objects as go
 from page_parts import charts_of
 
-from raysearch.report import read_study
 from raysearch.report.figures import curves, history, parameters, trajectory
+from raysearch.report.reading import read_study
 
 
 def test_every_chart_is_valid_plotly_and_has_its_place_on_the_page(page):

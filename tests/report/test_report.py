@@ -18,10 +18,10 @@ from page_parts import charts_of, own_part, rows, section
 
 from raysearch.errors import StudyError
 from raysearch.io import write_json, write_text
-from raysearch.report import read_study, render
 from raysearch.report.__main__ import command
 from raysearch.report.figures import history
-from raysearch.report.page import duration, nats, parameter, percent, signed_points
+from raysearch.report.page import duration, nats, parameter, percent, render, signed_points
+from raysearch.report.reading import read_study
 from raysearch.report.study import short_names
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raysearch.config import DataConfig, TrainingConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.paths import TrialPaths
 from raysearch.train.loop import train
 

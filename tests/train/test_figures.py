@@ -3,8 +3,8 @@ import pytest
 
 from raysearch.models import Inference
 from raysearch.train.figures import accuracy, best_look, log_loss, smoothed
-from raysearch.train.heldout import best_fusion, figures
-from raysearch.train.look import Look
+from raysearch.train.held_out import best_fusion, figures_of_views
+from raysearch.train.inference_mode import InferenceMode
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.9, 0.1, 0.0]], np.float32)
 LABELS = np.array([0, 2, 2, 2])
@@ -60,12 +60,16 @@ def test_the_best_fusion_weight_may_be_either_end():
 
 
 @pytest.mark.parametrize(
-    ("look", "suffix"),
-    [(Look("center", 32), ""), (Look("tencrop", 37, 32), "-tencrop"), (Look("40px", 40), "-40px")],
+    ("mode", "suffix"),
+    [
+        (InferenceMode("center", 32), ""),
+        (InferenceMode("tencrop", 37, 32), "-tencrop"),
+        (InferenceMode("40px", 40), "-40px"),
+    ],
 )
-def test_figures_of_fused_views_tell_the_best_weight_too(look, suffix):
+def test_figures_of_fused_views_tell_the_best_weight_too(mode, suffix):
     inferences = {"student": inference([0.6, 0.6], [0.9, 0.2]), "teacher": inference([0.75, 0.5], None)}
-    found = figures(inferences, np.array([0, 1]), 0.25, look)
+    found = figures_of_views(inferences, np.array([0, 1]), 0.25, mode)
     assert list(found) == [f"{view}{suffix}" for view in ("student-final", "student-fused", "teacher-final")]
     assert found[f"teacher-final{suffix}"] == {
         "accuracy": 0.5,

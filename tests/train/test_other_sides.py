@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from raysearch.config import TrialConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import UserError
 from raysearch.io import read_json, sha256
 from raysearch.models import build_classifier, infer
@@ -14,9 +14,9 @@ from raysearch.paths import TrialPaths, view_parts
 from raysearch.predictions import read_predictions
 from raysearch.section import validate
 from raysearch.train.figures import accuracy, log_loss
-from raysearch.train.fit import Cost, Seconds, check_fit, sizes_of
-from raysearch.train.look import usual_look
+from raysearch.train.inference_mode import default_inference_mode
 from raysearch.train.loop import Training, train
+from raysearch.train.resource_check import Cost, Seconds, check_fit, sizes_of
 from raysearch.train.result import write_result
 from raysearch.train.stage import open_training_data
 
@@ -104,7 +104,7 @@ def test_the_fastest_look_counts(config, digits, tmp_path, host, monkeypatch):
         [0.0, 4.0, 10.0, 13.0, 20.0, 22.0, 30.0, 38.0]
     )  # looks of student and teacher after each of two epochs
     training = Training(config(epochs=2), digits, TrialPaths(tmp_path), host(), 0)
-    monkeypatch.setattr("raysearch.train.look.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("raysearch.train.inference_mode.time.perf_counter", lambda: next(clock))
     training.run()
     assert read_json(training.paths.info)["latency_ms"] == {"center": 1000 * 2 / 40}
 
@@ -201,7 +201,7 @@ def test_other_sides_count_in_the_estimates_of_time_and_disk():
     cost = Cost(0, 10, 0, 0, 0, 0.0, Seconds(step=0.0, pixel=0.0, look=1.0, batch_size=2))
     trial = TrialConfig.model_validate({"epochs": 1, "inference": {"also_at": [40], "tencrop": True}})
     both = 2 * 7
-    assert usual_look(trial).pixels == 32**2
+    assert default_inference_mode(trial).pixels == 32**2
     assert cost.training_s(trial, train=50, held_out=7) == both * (11 * 32**2 + 40**2)
     plain = TrialConfig(epochs=1)
     views = 2 * 2 * 7 * (4 * 5 + 40)

@@ -9,8 +9,8 @@ import torch
 
 from raysearch.config import TrialConfig
 from raysearch.io import read_json
-from raysearch.train.fit import Cost, Seconds, looks_of
 from raysearch.train.probe import probe
+from raysearch.train.resource_check import Cost, Seconds, count_evaluations
 
 CPU = torch.device("cpu")
 MODULE = sys.modules["raysearch.train.probe"]
@@ -78,8 +78,10 @@ def test_a_small_backbone_is_tried_with_a_whole_batch_however_short_the_limit(di
     assert seconds.look > 0
 
 
-@pytest.mark.parametrize(("look_s", "tried"), [(1e-6, 2), (1e-2, 0)], ids=["slow", "very slow"])
-def test_a_slow_backbone_is_tried_with_two_images_or_only_looked_through(digits, config, monkeypatch, look_s, tried):
+@pytest.mark.parametrize(("evaluation_s", "tried"), [(1e-6, 2), (1e-2, 0)], ids=["slow", "very slow"])
+def test_a_slow_backbone_is_tried_with_two_images_or_only_looked_through(
+    digits, config, monkeypatch, evaluation_s, tried
+):
     asked = []
 
     def batch_seconds(task, split, size, *limits):
@@ -87,13 +89,13 @@ def test_a_slow_backbone_is_tried_with_two_images_or_only_looked_through(digits,
         return 8.0
 
     monkeypatch.setattr(MODULE, "_batch_seconds", batch_seconds)
-    monkeypatch.setattr(MODULE, "_look_seconds", lambda task, images: look_s)
+    monkeypatch.setattr(MODULE, "_look_seconds", lambda task, images: evaluation_s)
     trial = config(batch_size=20).trial
     cost = probe(trial, digits, 10.0, device=CPU)
     assert asked == [2] * (tried > 0)
     assert cost.seconds.batch_size == tried
     # Two views of four passes each, and a pass of learning counts as 1.5 of a look.
-    an_image = 8.0 / 2 if tried else 2 * 4 * 1.5 * look_s * 16**2
+    an_image = 8.0 / 2 if tried else 2 * 4 * 1.5 * evaluation_s * 16**2
     assert cost.batch_s(trial) == pytest.approx(20 * an_image)
 
 
@@ -124,7 +126,7 @@ def test_the_time_of_a_training_is_that_of_its_batches_and_looks():
 def test_looks_at_estimates_of_stubborn_classes_count():
     stubborn = {"probability": 0.5, "update_every": 4}
     trial = TrialConfig(epochs=10, eval_every=3, augment={"stubborn": stubborn})
-    assert looks_of(trial) == len({3, 4, 6, 8, 9, 10})
+    assert count_evaluations(trial) == len({3, 4, 6, 8, 9, 10})
 
 
 def test_memory_is_that_of_the_largest_stage_and_a_batch_that_fits_can_be_named():

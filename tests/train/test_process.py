@@ -10,13 +10,13 @@ import torch
 
 from raysearch.io import write_yaml
 from raysearch.paths import TrialPaths
-from raysearch.train.hosted import Hosted, train_hosted
+from raysearch.train.training_job import TrainingJob, run_training_job
 
 
 def run(config, paths, host, threads=1):
     write_yaml(paths.config, config.model_dump())
     reporter = host()
-    train_hosted(config, Hosted(paths.root, 0, paths.root / "stop", threads), reporter)
+    run_training_job(config, TrainingJob(paths.root, 0, paths.root / "stop", threads), reporter)
     return reporter
 
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from raysearch.config import DataConfig, TrainingConfig, TrialConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import PredictionsError
 from raysearch.paths import VIEWS, TrialPaths
 from raysearch.predictions import read_predictions

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from raysearch.config import TrainingConfig
-from raysearch.data import open_dataset
+from raysearch.data.dataset import open_dataset
 from raysearch.errors import UserError
 from raysearch.io import read_json, read_yaml, sha256
 from raysearch.models import build_classifier, infer

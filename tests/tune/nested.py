@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from raysearch.tune import cluster
+from raysearch.tune.on_ray import cluster
 
 if __name__ == "__main__":
     os.environ.update(cluster.SETTINGS)  # before ray is imported
@@ -128,7 +128,7 @@ def plain(case, folder):
 def ours(case, folder):
     from raysearch.paths import StudyPaths
     from raysearch.space import space_from
-    from raysearch.tune import scheduler, search
+    from raysearch.tune.on_ray import run
 
     class Listener:
         def started(self, number, config, epochs_done):
@@ -150,10 +150,10 @@ def ours(case, folder):
         def noted(self, text): ...
 
     if case == "stop":
-        scheduler.build_scheduler = lambda search: StopsTheFirst()
+        run.build_scheduler = lambda search: StopsTheFirst()
     values = {**SPACE, "search": {**SPACE["search"], "trials": 2 if case == "stop" else 1}}
     folder.mkdir(parents=True, exist_ok=True)
-    search.run(space_from(values, "nested"), StudyPaths(folder), 1, Listener())
+    run.run_trials(space_from(values, "nested"), StudyPaths(folder), 1, Listener())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import optuna
 
 from raysearch.paths import StudyPaths
 from raysearch.space import Space, space_from
-from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.study import open_storage
-from raysearch.tune.trial import report_of
+from raysearch.tune.on_ray.searcher import StudySearcher
+from raysearch.tune.store.study import open_storage
+from raysearch.tune.values import report_of
 
 
 class Listener:

@@ -14,9 +14,9 @@ from silent import Silent
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import Space, space_from
-from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.study import open_storage
-from raysearch.tune.trial import report_of
+from raysearch.tune.on_ray.searcher import StudySearcher
+from raysearch.tune.store.study import open_storage
+from raysearch.tune.values import report_of
 
 TABLES = {"t": {"title": "T", "rows": [{"name": "a"}, {"name": "b", "set": {"dropout": 0.5}}, {"name": "c"}]}}
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from raysearch.config import TrainingConfig
-from raysearch.data import open_dataset
-from raysearch.ensemble import Recipe, build_ensemble, is_dropped
+from raysearch.data.dataset import open_dataset
+from raysearch.ensemble.build import build_ensemble
+from raysearch.ensemble.library import is_dropped
+from raysearch.ensemble.recipe import Recipe
 from raysearch.io import read_json, read_yaml, sha256
 from raysearch.paths import StudyPaths
 from raysearch.predictions import joint_sha256, read_predictions
-from raysearch.report import read_study, write_report
-from raysearch.tune.gain import gain_of
+from raysearch.report.page import write_report
+from raysearch.report.reading import read_study
+from raysearch.tune.store.gain import gain_of
 
 SPACE = """
 study: toy

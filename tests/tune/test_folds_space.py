@@ -8,7 +8,7 @@ from raysearch.io import write_text, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import faults_of_growth, space_from
 from raysearch.train.__main__ import command
-from raysearch.tune.watches import DiskWatch
+from raysearch.tune.display.watches import DiskWatch
 
 
 def values(**data: Any) -> dict[str, Any]:

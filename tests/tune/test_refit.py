@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from silent import Silent
 
 from raysearch.config import DataConfig, TrainingConfig
-from raysearch.ensemble import Member, read_ensemble, write_ensemble
+from raysearch.ensemble.results import Member, read_ensemble, write_ensemble
 from raysearch.errors import StudyError, UserError
 from raysearch.io import read_json, read_yaml, sha256, write_json, write_yaml
 from raysearch.paths import StudyPaths, TrialPaths
@@ -21,11 +21,11 @@ from raysearch.space import Space
 from raysearch.study_file import read_study_file
 from raysearch.train.stage import open_training_data
 from raysearch.tune import refit
-from raysearch.tune.preflight import example_trials, trials_to_come
+from raysearch.tune.on_ray.searcher import StudySearcher
+from raysearch.tune.planning.preflight import example_trials, trials_to_come
 from raysearch.tune.refit import refit_ensemble
-from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.study import open_storage, prepare
-from raysearch.tune.trial import report_of
+from raysearch.tune.store.study import open_storage, prepare
+from raysearch.tune.values import report_of
 
 SEEDS = (0, 0, 1)
 """Of the small study's trials."""

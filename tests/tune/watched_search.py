@@ -7,9 +7,10 @@ from typing import Any
 from rich.console import Console
 
 from raysearch.config import DataConfig, TrainingConfig, TrialConfig
+from raysearch.tune.display.live_table import LiveTable
+from raysearch.tune.display.progress import Display
 from raysearch.tune.listener import EnsembleNow
-from raysearch.tune.live_table import LiveTable
-from raysearch.tune.progress import BY_SCHEDULER, Display
+from raysearch.tune.values import BY_SCHEDULER
 
 OOM = "OutOfMemoryError: tried to allocate 2 GiB [red]of[/red] 16 GiB;\n\x1b[31msee error.txt " + "of the trial " * 20
 PAUSE = "the disk has 0.3 GB left and 1 GB is wanted: the search goes on when room has been made, and nothing is lost"

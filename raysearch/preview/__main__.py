@@ -1,0 +1,44 @@
+"""`python -m raysearch.preview SPACE --out PICTURE.png`: what a training makes of its images."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysearch.cli import application, run
+from raysearch.errors import UserError
+from raysearch.io import require_local
+from raysearch.shipped import find_file
+
+
+def command(
+    space: Annotated[
+        str,
+        typer.Argument(help="A space that ships or a space file.", metavar="NAME|FILE"),
+    ],
+    out: Annotated[Path, typer.Option(help="The picture to write, a .png file.")],
+    data: Annotated[str | None, typer.Option(help="Labelled images: digits, or a folder. Default: the file's.")] = None,
+    images: Annotated[int, typer.Option(min=1, max=24, help="Train images to show, spread over the classes.")] = 6,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value, e.g. trial.augment.policy=basic; may be repeated.")
+    ] = None,
+) -> None:
+    """Draw a few train images after every operation of the augmentation in turn, as both views of a training."""
+    require_local("--out", out)
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out: a name that ends in .png must stand here, got {str(out)!r}")
+
+    from raysearch.preview.build import preview_sheet  # imports torch
+
+    overrides = [*(set_ or []), *([f"data.source={json.dumps(data)}"] if data else [])]
+    sheet = preview_sheet(find_file("spaces", space), overrides, images)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(out)
+    print(f"{out}: {sheet.width} x {sheet.height} px")
+
+
+app = application(command)
+
+if __name__ == "__main__":
+    run(app)

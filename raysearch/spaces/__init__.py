@@ -1,0 +1,1 @@
+"""What ships: search spaces and ensemble recipes."""

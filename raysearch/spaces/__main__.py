@@ -1,0 +1,38 @@
+"""`python -m raysearch.spaces [NAME]`: the spaces and recipes that ship, or the text of one."""
+
+from typing import Annotated
+
+import typer
+
+from raysearch.cli import application, run
+from raysearch.errors import UserError, name_known
+from raysearch.shipped import shipped_files, summary_of
+
+SECTIONS = {"spaces": "Spaces, for raysearch tune NAME", "ensembles": "Recipes, for raysearch ensemble --recipe NAME"}
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="A space or recipe to print. Default: list all.")] = None,
+) -> None:
+    """List the search spaces and ensemble recipes that ship, or print one.
+
+    A printed file can be changed and used: raysearch spaces photos32 > mine.yaml, then raysearch tune mine.yaml.
+    """
+    if name:
+        known = {**shipped_files("ensembles"), **shipped_files("spaces")}
+        if (stem := name.removesuffix(".yaml")) not in known:
+            raise UserError(f"{name}: no space or recipe of this name{name_known(stem, known)}")
+        print(known[stem].read_text(encoding="utf-8"), end="")
+        return
+    files = {"spaces": shipped_files("spaces"), "ensembles": shipped_files("ensembles")}
+    width = max(len(stem) for found in files.values() for stem in found)
+    for number, (kind, found) in enumerate(files.items()):
+        print(("\n" if number else "") + SECTIONS[kind] + ":")
+        for stem, path in found.items():
+            print(f"  {stem:<{width}}  {summary_of(path)}")
+
+
+app = application(command)
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,114 @@
+"""One training into a folder, with its progress on the terminal."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from raysearch.config import TrainingConfig
+from raysearch.errors import SpaceError, StudyError
+from raysearch.io import display_path, read_yaml, require_local
+from raysearch.paths import TrialPaths
+from raysearch.section import validate
+from raysearch.shipped import find_file
+from raysearch.space import load_training
+from raysearch.train.result import State, read_metrics, write_result
+
+
+def train_one(
+    config: str, overrides: Sequence[str] = (), *, data: str | None, out: Path, threads: int, loader_workers: int
+) -> None:
+    """Train ``config`` into ``out``, or go on there; the arguments are the options of `raysearch.train`.
+
+    Torch is imported after everything that needs no torch has been checked. Raises `UserError`; exits with 1 when the
+    training diverges.
+    """
+    overrides = [*overrides, *([f"data.source={json.dumps(data)}"] if data else [])]
+    require_local("--out", out)
+    path = find_file("spaces", config)
+    training = load_training(path, overrides)
+    if training.data.folds and training.data.fold is None:
+        last = training.data.folds - 1
+        raise SpaceError(
+            f"{display_path(path)}: data.fold: a training holds out one of {training.data.folds} folds, got null; "
+            f"give one, from --set data.fold=0 to --set data.fold={last}"
+        )
+    paths = TrialPaths(out)
+    _check_free(paths, training)
+
+    import torch
+
+    from raysearch.train.distributed import torchrun_group
+    from raysearch.train.loop import Diverged, train
+    from raysearch.train.resource_check import check_fit
+    from raysearch.train.stage import open_training_data
+
+    if threads:
+        torch.set_num_threads(threads)
+    dataset = open_training_data(training)
+    check_fit(training.trial, len(dataset.classes))
+    out.mkdir(parents=True, exist_ok=True)
+    with torchrun_group() as world:
+        reporter = _Printer(training.trial.total_epochs) if world.is_main else _Silent()
+        try:
+            train(training, dataset, paths, reporter, loader_workers=loader_workers)
+        except KeyboardInterrupt:
+            print(f"stopped; the same command goes on after epoch {len(read_metrics(paths))}")
+            raise
+        except Diverged as error:
+            if world.is_main:
+                _end(paths, training, "FAIL", str(error))
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        if world.is_main:
+            result = _end(paths, training, "COMPLETE")
+            print(f"{result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}")
+
+
+def _end(paths: TrialPaths, training: TrainingConfig, state: State, reason: str | None = None) -> dict[str, Any]:
+    trial = training.trial
+    result = write_result(paths, 0, state, training.objective, trial.total_epochs, trial.backbone, {}, reason)
+    paths.resume.unlink(missing_ok=True)
+    return result
+
+
+def _check_free(paths: TrialPaths, training: TrainingConfig) -> None:
+    """Only an empty folder, or one with a part of this very training, is written to."""
+    if paths.result.is_file():
+        raise StudyError(f"{paths.root}: already holds a training that has ended; give another --out")
+    if paths.config.is_file():
+        if validate(TrainingConfig, read_yaml(paths.config), str(paths.config)) != training:
+            raise StudyError(f"{paths.root}: holds a training of another config; give another --out")
+    elif paths.root.exists() and (not paths.root.is_dir() or any(paths.root.iterdir())):
+        raise StudyError(f"{paths.root}: is no empty folder and holds no training; give another --out")
+
+
+class _Printer:
+    """Prints a line a look; never stops the training."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def report(self, metrics: Mapping[str, Any]) -> None:
+        held_out = "  ".join(f"{view} {100 * f['accuracy']:.1f} %" for view, f in metrics["held_out"].items())
+        loss = metrics["train"]["loss"]
+        print(
+            f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}",
+            flush=True,
+        )
+
+    def should_stop(self) -> bool:
+        return False
+
+
+class _Silent:
+    """The host of a process that is not the first."""
+
+    def report(self, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def should_stop(self) -> bool:
+        return False

@@ -1,0 +1,42 @@
+"""What the nodes of the cluster hold that this process has joined."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import ray
+import yaml
+
+from raysearch.tune.on_ray.ray_private import has_autoscaler, is_ray_client, reported_node_groups
+from raysearch.tune.planning.capacity import Cluster, configured, growing
+
+CONFIG_FLAG = "--autoscaling-config="
+
+
+def read_cluster() -> Cluster:
+    """What the cluster that this process has joined holds, and what its autoscaler may start.
+
+    The kinds of nodes that an autoscaler knows stand in its own config. Some report it to Ray; the one of `ray up` and
+    `ray start --autoscaling-config` does not, so that it is read here, on the cluster's head. Elsewhere the cluster
+    is open.
+    """
+    nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    if is_ray_client():
+        return Cluster(nodes, is_open=has_autoscaler())
+    if (reported := reported_node_groups()) is not None:
+        return growing(nodes, reported)
+    monitors = list(_monitors(ray.get_runtime_context().gcs_address))
+    files = [word.partition("=")[2] for words in monitors for word in words if word.startswith(CONFIG_FLAG)]
+    if files:
+        return configured(nodes, yaml.safe_load(Path(files[0]).expanduser().read_text()))
+    return Cluster(nodes, is_open=not monitors and has_autoscaler())
+
+
+def _monitors(gcs_address: str) -> Iterator[list[str]]:
+    """Command lines of the cluster's monitor, which is the autoscaler, where it runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_text(errors="replace").split("\0")
+        except OSError:  # ended meanwhile
+            continue
+        if f"--gcs-address={gcs_address}" in words and any(word.endswith("/monitor.py") for word in words):
+            yield words

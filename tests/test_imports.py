@@ -11,7 +11,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"errors"},
-    {"io", "paths", "section"},
+    {"io", "paths", "section", "verb_package"},
     {"shipped"},
     {"config", "predictions"},
     {"study_file"},
@@ -19,6 +19,7 @@ LAYERS = (
     {"train"},
     {"preview", "predict", "tune"},
     {"export", "evaluate", "report", "spaces"},
+    {"api"},
 )
 """A part may import those of the lines above its own; parts of one line do not import each other."""
 

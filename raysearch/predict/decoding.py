@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from PIL import Image
 
-from raysearch.data.images import BadImage, decode, decoding_pool, square
+from raysearch.data.images import BadImage, decode, decoding_pool, square, to_rgb
 
 LARGEST_BATCH = 100
 """Images, as many as `raysearch.models.infer` takes at once"""
@@ -25,7 +26,7 @@ class Encoded(NamedTuple):
     sample_id: str
     where: str
     """What messages call it"""
-    stored: bytes | Path | None
+    stored: bytes | Path | Image.Image | None
     """The encoded image, or the file that holds it; None: it is not there"""
 
 
@@ -53,6 +54,8 @@ def _squares(image: Encoded, image_sizes: Sequence[int]) -> list[np.ndarray] | s
     if image.stored is None:
         return f"{image.where}: no bytes; the image itself must be in the file"
     try:
+        if isinstance(image.stored, Image.Image):
+            return [square(to_rgb(image.stored), size) for size in image_sizes]
         stored = image.stored if isinstance(image.stored, bytes) else image.stored.read_bytes()
         whole = decode(stored)
     except BadImage as error:

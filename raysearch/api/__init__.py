@@ -1,0 +1,1 @@
+"""The public Python API, which `raysearch/__init__.py` exports."""

@@ -1,4 +1,4 @@
-"""Cross entropy and its reverse; with weight alpha on the reverse, symmetric cross entropy.
+"""Cross entropy and reverse cross entropy. Their weighted sum is symmetric cross entropy.
 
 Wang et al. 2019, Symmetric Cross Entropy for Robust Learning with Noisy Labels.
 """
@@ -17,9 +17,9 @@ def cross_entropy(log_probs: Tensor, targets: Tensor) -> Tensor:
 
 
 def reverse_cross_entropy(log_probs: Tensor, targets: Tensor, log_floor: float) -> Tensor:
-    """H(p, q) = -sum_c p_c max(log q_c, log_floor): the prediction in the place of the truth.
+    """H(p, q) = -sum_c p_c max(log q_c, log_floor): prediction and target swap places.
 
-    ``log_floor`` stands for log 0 (A in Wang et al.). Shapes as in `cross_entropy`; returns [batch], nats.
+    ``log_floor`` replaces log 0 (A in Wang et al.). Shapes as in `cross_entropy`; returns [batch], in nats.
     """
     log_targets = targets.clamp_min(math.exp(log_floor)).log()
     return -(log_probs.exp() * log_targets).sum(1)

@@ -1,4 +1,4 @@
-"""The samples of all workers on each of them, for a contrast with all; without torch.distributed, the worker's own."""
+"""Gather the samples of all workers for the contrastive term. Without torch.distributed, return the input."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional
 
 SLOTS = 4
-"""Images that are mixed into one, at most (RICAP)."""
+"""Largest number of images mixed into one (RICAP)."""
 
 
 def gather_views(rows: Tensor, views: int) -> Tensor:
     """``rows`` [views * batch, width] of every rank as [views * ranks * batch, width], with gradient.
 
-    A view after the other, as each rank's own are, and in a view rank by rank. For a loss that every rank computes of
-    all rows alike, under DistributedDataParallel's averaging.
+    All rows of one view come before those of the next, and within a view the ranks follow each other. The gradient is
+    correct if every rank computes the same loss from all rows and DistributedDataParallel averages the gradients.
     """
     if not _is_distributed():
         return rows
@@ -26,7 +26,7 @@ def gather_views(rows: Tensor, views: int) -> Tensor:
 def gather_labels(classes: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
     """Mixed labels [batch, at most `SLOTS`] of every rank, as [ranks * batch, `SLOTS`], rank by rank.
 
-    Ranks draw their mixing apart, and a batch that is not mixed has fewer slots: all are filled up with mass 0.
+    Each rank draws its own mixing, and a batch without mixing has fewer slots, so every rank pads with mass 0.
     """
     if not _is_distributed():
         return classes, masses
@@ -36,10 +36,10 @@ def gather_labels(classes: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _AllRows(torch.autograd.Function):
-    """All ranks' rows, rank by rank.
+    """The rows of all ranks, rank by rank.
 
-    Every rank computes the same loss of all rows, so the gradient of its own rows is whole without any communication.
-    DistributedDataParallel divides the sum over ranks by their number, which the factor makes up for.
+    Every rank computes the same loss from all rows, so the gradient of its own rows is complete without communication.
+    DistributedDataParallel divides the sum over ranks by their number; the backward pass multiplies by it first.
     """
 
     @staticmethod

@@ -1,12 +1,12 @@
-"""The mean teacher's consistency term. Tarvainen and Valpola 2017; AR, "Mean Teacher"."""
+"""The consistency term of the mean teacher. Tarvainen and Valpola 2017; AR, "Mean Teacher"."""
 
 from torch import Tensor
 
 
 def mean_teacher(student_log_probs: Tensor, teacher_log_probs: Tensor, direction: str) -> Tensor:
-    """KL(student || teacher), or with direction ``teacher_student`` KL(teacher || student).
+    """KL(student || teacher), or KL(teacher || student) with direction ``teacher_student``.
 
-    Both [batch, classes], of the same inputs; gradient reaches the student only. Returns [batch], in nats.
+    Both [batch, classes], for the same inputs. Only the student gets a gradient. Returns [batch], in nats.
     """
     teacher_log_probs = teacher_log_probs.detach()
     if direction == "student_teacher":

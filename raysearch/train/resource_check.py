@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from raysearch.config import TrialConfig
 from raysearch.errors import UserError
+from raysearch.losses import needs_teacher
 from raysearch.models import check_backbone, check_sizes
 from raysearch.train.inference_mode import default_inference_mode, other_inference_modes
 
@@ -14,7 +15,7 @@ ID_BYTES = 40
 WORKER_BYTES = 700e6
 """Of a process that trains, before it holds a network: Python and its libraries."""
 
-BESIDES = 1.3
+ACTIVATION_OVERHEAD = 1.3
 """What a step takes of memory for activations, over what it keeps of them: gradients and work space come and go."""
 
 
@@ -25,8 +26,8 @@ class Seconds:
     step: float
     """Of a batch, however many images it has"""
     pixel: float
-    """Besides, of a pixel of a view in one of `passes_of` through the network"""
-    look: float
+    """Besides, of a pixel of a view in one of `count_passes` through the network"""
+    evaluation: float
     """Of a pixel of a held-out image, seen by one role"""
     batch_size: int
     """The largest that was tried; 2 or, from a look alone, 0 where larger ones would have taken too long. `pixel` is
@@ -52,12 +53,12 @@ class Cost:
     def batch_s(self, stage: TrialConfig) -> float:
         """Seconds of a batch of ``stage``, from its making to the step."""
         assert self.seconds is not None, "nothing was trained"
-        return self.seconds.step + stage.batch_size * pixels_of(stage) * passes_of(stage) * self.seconds.pixel
+        return self.seconds.step + stage.batch_size * count_pixels(stage) * count_passes(stage) * self.seconds.pixel
 
     def evaluation_s(self, pixels: int, images: int) -> float:
         """Seconds of a look of both roles at so many held-out images, of each of which they see so many pixels."""
         assert self.seconds is not None, "nothing was trained"
-        return ROLES * images * pixels * self.seconds.look
+        return ROLES * images * pixels * self.seconds.evaluation
 
     def training_s(self, trial: TrialConfig, train: int, held_out: int, workers: int = 1) -> float:
         """Seconds of a whole training on so many train and held-out images, without the start of its processes."""
@@ -82,7 +83,7 @@ class Cost:
         return (ROLES + 1) * self.weights_bytes + self.optimizer_bytes
 
     def _image_bytes(self, stage: TrialConfig) -> float:
-        return BESIDES * pixels_of(stage) * self.saved_bytes
+        return ACTIVATION_OVERHEAD * count_pixels(stage) * self.saved_bytes
 
     def live_bytes(self) -> float:
         """Most that a training has on the disk: each file twice while one replaces the other."""
@@ -94,14 +95,14 @@ class Cost:
         return held_out * (views * (4 * classes + ID_BYTES) + ROLES * (4 * self.num_features + ID_BYTES))
 
 
-def pixels_of(stage: TrialConfig) -> int:
+def count_pixels(stage: TrialConfig) -> int:
     """Of all views of a source image."""
     return stage.method.views * stage.image_size**2
 
 
-def passes_of(stage: TrialConfig) -> int:
+def count_passes(stage: TrialConfig) -> int:
     """Of the student forward, of its gradients (worth two), and of the teacher where there is one."""
-    return 4 if stage.method.gamma > 0 else 3
+    return 4 if needs_teacher(stage.method) else 3
 
 
 def count_evaluations(stage: TrialConfig) -> int:
@@ -113,10 +114,10 @@ def count_evaluations(stage: TrialConfig) -> int:
 
 def largest_stage(trial: TrialConfig) -> TrialConfig:
     """The stage of most pixels in a batch."""
-    return max(trial.schedule, key=lambda stage: stage.batch_size * pixels_of(stage))
+    return max(trial.schedule, key=lambda stage: stage.batch_size * count_pixels(stage))
 
 
-def sizes_of(trial: TrialConfig) -> tuple[int, ...]:
+def list_image_sizes(trial: TrialConfig) -> tuple[int, ...]:
     """Every side of a square image that the network sees, in pixels."""
     trained = [stage.image_size for stage in trial.schedule]
     return tuple(dict.fromkeys([*trained, trial.inference_size, *trial.inference.also_at]))
@@ -130,7 +131,7 @@ def check_fit(trial: TrialConfig, num_classes: int) -> None:
     """
     check_sizes(trial)
     faults: list[str] = []
-    for size in sizes_of(trial):
+    for size in list_image_sizes(trial):
         try:
             check_backbone(
                 trial.backbone,

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raysearch.augment import finish_view
 from raysearch.config import TrialConfig
-from raysearch.losses import CompositeLoss, SoftTargets, Terms
+from raysearch.losses import BatchLoss, CompositeLoss, SoftTargets, needs_embeddings
 from raysearch.models import Classifier, Outputs, Projector, build_classifier, normalise
 from raysearch.train.batches import Batch
 from raysearch.train.distributed import World
@@ -53,7 +53,7 @@ class Task:
             drop_path_rate=config.drop_path_rate,
             aux_stage=config.aux_stage,
         )
-        contrasted = [stage.method for stage in config.schedule if _contrasts_features(stage)]
+        contrasted = [stage.method for stage in config.schedule if needs_embeddings(stage.method)]
         projector = Projector(classifier.num_features, contrasted[0].projector_size) if contrasted else None
         # Convolutions are faster with the channels last, on GPUs and on CPUs.
         self.student = Student(classifier, projector).to(self.device).to(memory_format=torch.channels_last)
@@ -71,7 +71,7 @@ class Task:
         self.objective = CompositeLoss(method, stage.label_smoothing)
         self.teacher.decay = method.ema_decay
         self.student.uses_aux_head = method.aux_weight > 0
-        self.student.uses_projector = _contrasts_features(stage)
+        self.student.uses_projector = needs_embeddings(stage.method)
         self.network: Any = self.student
         if self.world.size > 1:
             self.network = DistributedDataParallel(
@@ -97,9 +97,9 @@ class Task:
         if self.world.size > 1:
             for model in (self.student, self.teacher.model):
                 for buffer in model.buffers():
-                    buffer.copy_(self.world.from_main(buffer))
+                    buffer.copy_(self.world.broadcast(buffer))
 
-    def loss(self, batch: Batch, epochs_done: float) -> Terms:
+    def loss(self, batch: Batch, epochs_done: float) -> BatchLoss:
         """``epochs_done``: epochs since the stage began, with fraction, for the ramp-up."""
         inputs, targets = self.inputs(batch)
         self.student.train()
@@ -138,7 +138,3 @@ class Task:
     def after_step(self, step: int) -> None:
         """``step`` counts the optimizer steps of all stages from 1."""
         self.teacher.update(step)
-
-
-def _contrasts_features(stage: TrialConfig) -> bool:
-    return stage.method.beta > 0 and stage.method.contrast == "features"

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from raysearch import __version__
-from raysearch.cli import HELP, report_faults, run
+from raysearch.cli import HELP, print_faults, run
 from raysearch.errors import UserError, name_known
 
 VERBS = {
@@ -38,7 +38,7 @@ class Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in VERBS:
-            report_faults(UserError(f"no verb {args[0]!r}{name_known(args[0], VERBS)}"))
+            print_faults(UserError(f"no verb {args[0]!r}{name_known(args[0], VERBS)}"))
             raise typer.Exit(2)
         return super().resolve_command(ctx, args)
 

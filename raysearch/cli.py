@@ -15,7 +15,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 def application(command: Callable[..., None]) -> typer.Typer:
     """A typer application of one command."""
     app = typer.Typer(add_completion=False, context_settings=HELP)
-    app.command()(reporting_faults(command))
+    app.command()(report_errors(command))
     return app
 
 
@@ -27,7 +27,7 @@ def run(app: typer.Typer, prog_name: str | None = None) -> None:
         gc.freeze()  # the interpreter's last collection would visit all of torch's modules, which takes two seconds
 
 
-def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
+def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2; so are the operating
     system's refusals (a full disk, a folder that cannot be written)."""
 
@@ -36,7 +36,7 @@ def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            report_faults(error)
+            print_faults(error)
             raise typer.Exit(2) from None
         except OSError as error:
             print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
@@ -47,7 +47,7 @@ def reporting_faults(command: Callable[..., None]) -> Callable[..., None]:
     return checked
 
 
-def report_faults(error: UserError) -> None:
+def print_faults(error: UserError) -> None:
     """Print every fault as a line on stderr."""
     for fault in error.faults:
         print(f"error: {fault}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from raysearch.errors import did_you_mean
-from raysearch.section import Section, faults_of
+from raysearch.section import Section, list_faults
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -312,7 +312,7 @@ class TrialConfig(Section):
                 try:
                     self._stage(index)
                 except ValidationError as error:
-                    faults += faults_of(TrialConfig, error, f"stages.{index}")
+                    faults += list_faults(TrialConfig, error, f"stages.{index}")
         for path in SAME_IN_ALL_STAGES:
             found = {str(reduce(getattr, path.split("."), stage)) for stage in (self.schedule if not faults else ())}
             if len(found) > 1:

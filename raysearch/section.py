@@ -26,19 +26,19 @@ def validate(section: type[SectionT], values: Any, where: str, prefix: str = "")
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise SpaceError(faults_of(section, error, where, prefix)) from error
+        raise SpaceError(list_faults(section, error, where, prefix)) from error
 
 
-def faults_of(section: type[Section], error: ValidationError, where: str, prefix: str = "") -> list[str]:
+def list_faults(section: type[Section], error: ValidationError, where: str, prefix: str = "") -> list[str]:
     """A line a mistake: file, dotted path, what had to hold, the value got, the nearest known name."""
     faults = []
     for item in error.errors():
         path = ".".join([*([prefix] if prefix else []), *(str(part) for part in item["loc"])])
-        faults.append(f"{where}: {path or 'top level'}: {message_of(section, item)}")
+        faults.append(f"{where}: {path or 'top level'}: {describe_fault(section, item)}")
     return faults
 
 
-def message_of(section: type[BaseModel], item: ErrorDetails) -> str:
+def describe_fault(section: type[BaseModel], item: ErrorDetails) -> str:
     """What had to hold, the value got and the nearest known name, for one of a validation's errors."""
     if item["type"] in ("extra_forbidden", "invalid_key"):
         return f"unknown key{did_you_mean(item['loc'][-1], _known_names(section, item['loc'][:-1]))}"

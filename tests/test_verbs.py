@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from raysearch.__main__ import VERBS
-from raysearch.cli import reporting_faults
+from raysearch.cli import report_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = sorted(set(VERBS) - {"data"})
@@ -21,7 +21,7 @@ COMMANDS = sorted(set(VERBS) - {"data"})
 def click_command(verb: str) -> click.Command:
     module = importlib.import_module(f"raysearch.{verb}.__main__")
     app = typer.Typer()
-    app.command()(reporting_faults(module.command))
+    app.command()(report_errors(module.command))
     return typer.main.get_command(app)
 
 

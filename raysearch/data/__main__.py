@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli import HELP, reporting_faults, run
+from raysearch.cli import HELP, report_errors, run
 
 app = typer.Typer(add_completion=False, context_settings=HELP, no_args_is_help=True)
 
@@ -15,7 +15,7 @@ def data() -> None:
 
 
 @app.command("check")
-@reporting_faults
+@report_errors
 def check(
     source: Annotated[
         str,

@@ -10,7 +10,7 @@ from raysearch.export.selected import SelectedEnsemble, trial_of
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, read_json
 from raysearch.paths import TrialPaths, view_parts
-from raysearch.train.result import best_of, read_metrics
+from raysearch.train.result import find_best_line, read_metrics
 
 HALVED_AT_ONCE = "out of memory in epoch 1:"
 """How `smaller_batches.txt` begins where the config on disk is what the whole training was made with."""
@@ -60,7 +60,7 @@ def _kept_epoch(training: Training, roles: Sequence[str]) -> int:
     """The last epoch that any of these roles' weights are of."""
     lines, config = read_metrics(training.paths), training.config
     latest = config.data.merged_held_out_per_class is not None
-    bests = [best_of(lines, role, config.objective, latest) for role in roles]
+    bests = [find_best_line(lines, role, config.objective, latest) for role in roles]
     return max((best[0]["epoch"] for best in bests if best), default=0)
 
 

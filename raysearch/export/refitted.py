@@ -9,7 +9,7 @@ from raysearch.ensemble.results import Ensemble
 from raysearch.errors import StudyError
 from raysearch.io import display_path, read_json, sha256
 from raysearch.paths import StudyPaths
-from raysearch.section import Section, faults_of
+from raysearch.section import Section, list_faults
 from raysearch.study_file import StudyFile, read_study_file
 
 
@@ -44,7 +44,7 @@ def read_refit(paths: StudyPaths, study: StudyPaths, ensemble: Ensemble) -> Refi
     try:
         content = RefitOf.model_validate(read_json(paths.refit_of))
     except ValidationError as error:
-        raise StudyError(faults_of(RefitOf, error, where)) from error
+        raise StudyError(list_faults(RefitOf, error, where)) from error
     if (content.ensemble, content.ensemble_sha256) != (ensemble.name, sha256(study.ensemble(ensemble.name))):
         raise StudyError(
             f"{where}: is the refit of another ensemble than {ensemble.name!r} as it is now; refit again, with "

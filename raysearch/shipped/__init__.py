@@ -13,12 +13,12 @@ Kind = Literal["spaces", "ensembles"]
 WHAT = {"spaces": "space", "ensembles": "recipe"}
 
 
-def shipped_files(kind: Kind) -> dict[str, Path]:
+def list_shipped_files(kind: Kind) -> dict[str, Path]:
     """Name and file of everything of this kind, by name."""
     return {path.stem: path for path in sorted((Path(__file__).parent / kind).glob("*.yaml"))}
 
 
-def summary_of(path: Path) -> str:
+def read_summary(path: Path) -> str:
     """The comment in the first line of a file."""
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
@@ -28,7 +28,7 @@ def find_file(kind: Kind, text: str | Path, where: str = "") -> Path:
 
     Raises `UserError`, which starts with ``where``: no such file and none of this name, or a folder.
     """
-    path, known, what = Path(text), shipped_files(kind), WHAT[kind]
+    path, known, what = Path(text), list_shipped_files(kind), WHAT[kind]
     require_local(f"{where}{what}", text)
     if path.is_file():
         return path

@@ -2,7 +2,7 @@
 
 from raysearch.space.ablation import Ablation, Row, Table, Training
 from raysearch.space.distributions import Choice, Distribution, Range, Trial
-from raysearch.space.growth import faults_of_growth
+from raysearch.space.growth import find_growth_faults
 from raysearch.space.load import Space, load_space, load_training, space_from
 from raysearch.space.schema import ResourcesConfig, SearchConfig
 from raysearch.space.search_space import SearchSpace
@@ -20,7 +20,7 @@ __all__ = [
     "Table",
     "Training",
     "Trial",
-    "faults_of_growth",
+    "find_growth_faults",
     "load_space",
     "load_training",
     "space_from",

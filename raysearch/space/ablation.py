@@ -8,7 +8,7 @@ from raysearch.config import TrialConfig
 from raysearch.errors import SpaceError, did_you_mean
 from raysearch.space.distributions import Distribution, Leaf, Leaves
 from raysearch.space.schema import AblationConfig, RowConfig, RowView, dotted, flatten, unflatten
-from raysearch.space.search_space import trial_of
+from raysearch.space.search_space import validate_trial
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _rows(rows: Sequence[RowConfig], base: Leaves, where: str, faults: list[str]
         known.setdefault(row.name, leaves)
         above = row.name
         try:
-            config = trial_of(leaves)
+            config = validate_trial(leaves)
         except SpaceError as error:
             faults += [*found, *error.faults]
             continue

@@ -7,10 +7,10 @@ from raysearch.config import TrialConfig
 from raysearch.errors import SpaceError
 from raysearch.space.distributions import Choice, Distribution, Leaf, Leaves, Range
 from raysearch.space.schema import KeyPath, dotted, flatten
-from raysearch.space.search_space import trial_of
+from raysearch.space.search_space import validate_trial
 
 
-def faults_of_leaves(leaves: Leaves, first: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def find_leaf_faults(leaves: Leaves, first: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every mistake in the values of ``leaves`` and of the ``first`` trials (by their place), each once."""
     faults = [*_clashes(leaves), *_faults_within(leaves, {})]
     for place, entry in first.items():
@@ -27,7 +27,7 @@ def _faults_within(leaves: Leaves, base: Leaves) -> list[str]:
     for path, leaf in leaves.items():
         for sample in leaf.value.samples() if isinstance(leaf.value, Distribution) else ():
             case = {**base, path: Leaf(sample, leaf.place)}
-            brought = leaf.value.brought_by(sample) if isinstance(leaf.value, Choice) else {}
+            brought = leaf.value.overrides_for(sample) if isinstance(leaf.value, Choice) else {}
             found = _faults_within(brought, case) if brought else _faults_in(case)
             faults += found
             if isinstance(leaf.value, Range) and any(fault.startswith(f"{leaf.place}: ") for fault in found):
@@ -37,7 +37,7 @@ def _faults_within(leaves: Leaves, base: Leaves) -> list[str]:
 
 def _faults_in(case: Leaves) -> list[str]:
     try:
-        trial_of(case)
+        validate_trial(case)
     except SpaceError as error:
         return error.faults
     return []

@@ -70,7 +70,7 @@ class Choice:
     def samples(self) -> tuple[Any, ...]:
         return self.options
 
-    def brought_by(self, value: Any) -> Leaves:
+    def overrides_for(self, value: Any) -> Leaves:
         """The overrides of option ``value``; none for a value that is no option."""
         pairs = zip(self.options, self.overrides, strict=True)
         return next((leaves for option, leaves in pairs if _is_same(value, option)), {})

@@ -20,7 +20,7 @@ FIRST = "between runs entries may only be added at the end"
 OWN = "between runs an option draws from where it did"
 
 
-def faults_of_growth(before: Space, after: Space) -> list[str]:
+def find_growth_faults(before: Space, after: Space) -> list[str]:
     """All that ``after`` changes otherwise than by growing, each with its dotted place, what it was and what it is.
 
     Only what makes earlier trials comparable with later ones is looked at: trial, objective, folds and first trials.
@@ -77,8 +77,8 @@ def _faults_of_leaf(old: Any, new: Any, sides: Sides, here: str) -> Iterator[str
         yield f"{_changed(here, old, new)}: {rule}"
     if isinstance(new, Choice):
         for option in filter(new.contains, old.options if isinstance(old, Choice) else [old]):
-            brought = old.brought_by(option) if isinstance(old, Choice) else dict[KeyPath, Leaf]()
-            yield from _faults_of_leaves((brought, new.brought_by(option)), sides, f"{here}.choice.{option}")
+            brought = old.overrides_for(option) if isinstance(old, Choice) else dict[KeyPath, Leaf]()
+            yield from _faults_of_leaves((brought, new.overrides_for(option)), sides, f"{here}.choice.{option}")
 
 
 def _changed(place: str, old: Any, new: Any) -> str:

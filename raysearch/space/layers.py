@@ -94,7 +94,7 @@ def _unknown(path: KeyPath, section: type[BaseModel]) -> str | None:
     return f"{dotted(path)}: unknown key{did_you_mean(dotted(path), known)}"
 
 
-def merged(layers: Iterable[Layer]) -> tuple[dict[KeyPath, Any], dict[KeyPath, str]]:
+def merge_layers(layers: Iterable[Layer]) -> tuple[dict[KeyPath, Any], dict[KeyPath, str]]:
     """The last layer's value of each leaf, and where it stands."""
     values: dict[KeyPath, Any] = {}
     where: dict[KeyPath, str] = {}
@@ -104,7 +104,7 @@ def merged(layers: Iterable[Layer]) -> tuple[dict[KeyPath, Any], dict[KeyPath, s
     return values, where
 
 
-def let_win(paths: set[KeyPath], values: dict[KeyPath, Any]) -> dict[KeyPath, Any]:
+def drop_overridden(paths: set[KeyPath], values: dict[KeyPath, Any]) -> dict[KeyPath, Any]:
     """``values`` without other values for the leaves ``paths`` of `trial`, in `search.first` and in options."""
     below = {path[1:] for path in paths if path[0] == "trial"}
     kept = {path: _without_in_options(below, value) if path[0] == "trial" else value for path, value in values.items()}

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from raysearch.config import DataConfig, TrainingConfig, TrialConfig
 from raysearch.errors import SpaceError
 from raysearch.io import display_path
-from raysearch.section import Section, message_of
+from raysearch.section import Section, describe_fault
 from raysearch.space.ablation import Ablation, Training, build_ablation
-from raysearch.space.check import faults_of_leaves
+from raysearch.space.check import find_leaf_faults
 from raysearch.space.distributions import parse_leaves
-from raysearch.space.layers import SET, Layer, let_win, merged, read_layers, read_set
+from raysearch.space.layers import SET, Layer, drop_overridden, merge_layers, read_layers, read_set
 from raysearch.space.schema import (
     KeyPath,
     ResourcesConfig,
@@ -53,7 +53,7 @@ class Space:
         first = [flatten(TrialConfig, entry) for entry in self.search.first]
         return tuple(dict.fromkeys([*self.trial.values(path), *(entry[keys] for entry in first if keys in entry)]))
 
-    def asking(self, trials: int) -> "Space":
+    def with_trials(self, trials: int) -> "Space":
         """The same search for so many trials."""
         search = self.search.model_copy(update={"trials": trials})
         return replace(self, search=search, resolved={**self.resolved, "search": search.model_dump()})
@@ -74,9 +74,9 @@ def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:
     if faults:  # what a file that could not be read says is not known to be missing
         layers.insert(0, Layer(display_path(path), {("study",): "unknown"}))
     layers.append(read_set(overrides, SpaceFile, faults))
-    values, places = merged(layers)
+    values, places = merge_layers(layers)
     given = set(layers[-1].values)
-    space = _space(let_win(given, values), places, display_path(path), faults)
+    space = _space(drop_overridden(given, values), places, display_path(path), faults)
     if space.ablation and (vain := list(_vain_settings(space, given))):
         raise SpaceError(vain)
     return space
@@ -106,7 +106,7 @@ def load_training(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     Raises a `SpaceError` with every mistake, leaves that are still distributions among them.
     """
     faults: list[str] = []
-    values, files = merged([*read_layers(path, faults), read_set(overrides, TrainingConfig, faults)])
+    values, files = merge_layers([*read_layers(path, faults), read_set(overrides, TrainingConfig, faults)])
     places = _Places(files, display_path(path))
     if ("search", "objective") in values:  # a space file's name for it
         values.setdefault(("objective",), values["search", "objective"])
@@ -143,7 +143,7 @@ def _space(values: Mapping[KeyPath, Any], files: Mapping[KeyPath, str], main: st
     rest = {path: value for path, value in values.items() if path[0] != "trial" or len(path) == 1}
     file = _validated(SpaceFile, rest, places, faults)
     leaves = parse_leaves(trial, {path: places.of(("trial", *path)) for path in trial}, faults)
-    faults += faults_of_leaves(leaves, _entries(rest.get(("search", "first")), places))
+    faults += find_leaf_faults(leaves, _entries(rest.get(("search", "first")), places))
     ablation = None
     if file is not None and file.ablation.tables:
         ablation = build_ablation(file.ablation, leaves, places.of(("ablation",)), faults)
@@ -189,5 +189,5 @@ def _validated(
     except ValidationError as error:
         for item in error.errors():
             place = places.of(tuple(str(key) for key in item["loc"]))
-            faults.append(f"{place}: {message_of(section, item)}")
+            faults.append(f"{place}: {describe_fault(section, item)}")
     return None

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from raysearch.config import TrialConfig
 from raysearch.errors import SpaceError, did_you_mean
-from raysearch.section import message_of
+from raysearch.section import describe_fault
 from raysearch.space.distributions import Choice, Distribution, Leaf, Leaves, Range, Trial
 from raysearch.space.schema import KeyPath, dotted, flatten, leaf_paths, unflatten
 
@@ -51,9 +51,9 @@ class SearchSpace:
                 draw(path, name, leaf.value)
             else:
                 values.setdefault(path, leaf)
-        return trial_of(values)
+        return validate_trial(values)
 
-    def params_of(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    def to_params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """The Optuna parameters to enqueue for ``fixed``; values outside their distribution have none."""
         wanted = flatten(TrialConfig, fixed)
 
@@ -95,7 +95,7 @@ def _active(leaves: Leaves, pick: Pick, suffix: str) -> tuple[list[Entry], set[K
             continue
         always: list[set[KeyPath]] = []
         for option in pick(path, f"{dotted(path)}{suffix}", leaf.value):
-            found, surely = _active(leaf.value.brought_by(option), pick, f"{suffix}[{option}]")
+            found, surely = _active(leaf.value.overrides_for(option), pick, f"{suffix}[{option}]")
             entries += found
             always.append(surely)
         overridden |= set.intersection(*always) if always else set()
@@ -103,13 +103,13 @@ def _active(leaves: Leaves, pick: Pick, suffix: str) -> tuple[list[Entry], set[K
     return own + entries, overridden | set(leaves)
 
 
-def trial_of(values: Leaves) -> TrialConfig:
+def validate_trial(values: Leaves) -> TrialConfig:
     """The validated trial of leaves without distributions; all mistakes at once, each with its place."""
     try:
         return TrialConfig.model_validate(unflatten({path: leaf.value for path, leaf in values.items()}))
     except ValidationError as error:
         faults = [(_leaf_at(values, item), item) for item in error.errors()]
-        raise SpaceError(f"{leaf.place}: {message_of(TrialConfig, item)}" for leaf, item in faults) from error
+        raise SpaceError(f"{leaf.place}: {describe_fault(TrialConfig, item)}" for leaf, item in faults) from error
 
 
 def _leaf_at(values: Leaves, item: ErrorDetails) -> Leaf:

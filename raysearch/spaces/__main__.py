@@ -6,7 +6,7 @@ import typer
 
 from raysearch.cli import application, run
 from raysearch.errors import UserError, name_known
-from raysearch.shipped import shipped_files, summary_of
+from raysearch.shipped import list_shipped_files, read_summary
 
 SECTIONS = {"spaces": "Spaces, for raysearch tune NAME", "ensembles": "Recipes, for raysearch ensemble --recipe NAME"}
 
@@ -19,17 +19,17 @@ def command(
     A printed file can be changed and used: raysearch spaces photos32 > mine.yaml, then raysearch tune mine.yaml.
     """
     if name:
-        known = {**shipped_files("ensembles"), **shipped_files("spaces")}
+        known = {**list_shipped_files("ensembles"), **list_shipped_files("spaces")}
         if (stem := name.removesuffix(".yaml")) not in known:
             raise UserError(f"{name}: no space or recipe of this name{name_known(stem, known)}")
         print(known[stem].read_text(encoding="utf-8"), end="")
         return
-    files = {"spaces": shipped_files("spaces"), "ensembles": shipped_files("ensembles")}
+    files = {"spaces": list_shipped_files("spaces"), "ensembles": list_shipped_files("ensembles")}
     width = max(len(stem) for found in files.values() for stem in found)
     for number, (kind, found) in enumerate(files.items()):
         print(("\n" if number else "") + SECTIONS[kind] + ":")
         for stem, path in found.items():
-            print(f"  {stem:<{width}}  {summary_of(path)}")
+            print(f"  {stem:<{width}}  {read_summary(path)}")
 
 
 app = application(command)

@@ -80,7 +80,7 @@ class Batches(Dataset):
         generator = self._generator(epoch, number + 1, self.world.rank)
         return draw_batch(images, labels, self.stage, generator, is_stubborn)
 
-    def of_epoch(self, epoch: int, workers: int = 0) -> Iterator[Batch]:
+    def iterate_epoch(self, epoch: int, workers: int = 0) -> Iterator[Batch]:
         """All batches of ``epoch``, made ahead by so many processes, or in this one."""
         keys = [(epoch, number) for number in range(len(self))]
         if workers == 0:
@@ -93,10 +93,10 @@ class Batches(Dataset):
         return iter(loader)
 
     def _generator(self, *parts: int) -> Generator:
-        return Generator().manual_seed(seed_of(self.stage.seed, self.stage_number, *parts))
+        return Generator().manual_seed(derive_seed(self.stage.seed, self.stage_number, *parts))
 
 
-def seed_of(*parts: int) -> int:
+def derive_seed(*parts: int) -> int:
     """A seed that differs wherever any of ``parts`` does."""
     return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
 

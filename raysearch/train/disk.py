@@ -18,10 +18,10 @@ RESERVE = 32 * 2**20
 """Bytes that a training leaves free for what others write there, such as a study's database."""
 DRIVER_RESERVE = RESERVE // 4
 """Bytes that a search's driver wants for itself: less than what trainings leave, so that they wait first."""
-ASK_EVERY_S = 2.0
-TRY_EVERY_S = 60.0
+POLL_S = 2.0
+RETRY_S = 60.0
 """Seconds after which it is tried again, even where the disk shows no more room than before."""
-WORDS = ("no space left", "os error 28", "disk is full", "quota exceeded", "inline_container")
+DISK_FULL_PHRASES = ("no space left", "os error 28", "disk is full", "quota exceeded", "inline_container")
 """How libraries tell of a full disk; the last is torch.save's, whatever went wrong with its file."""
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether a write failed because the disk, or the user's share of it, is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return any(word in str(error).lower() for word in WORDS)
+    return any(word in str(error).lower() for word in DISK_FULL_PHRASES)
 
 
 def free_bytes(folder: Path) -> int:
@@ -41,7 +41,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def when_there_is_room(paths: TrialPaths, write: Callable[[], T]) -> T:
+def retry_while_disk_full(paths: TrialPaths, write: Callable[[], T]) -> T:
     """What ``write`` returns; while the disk is full, wait and do it again: it must be repeatable.
 
     `paths.paused` stands meanwhile. Other errors are raised.
@@ -64,10 +64,10 @@ def when_there_is_room(paths: TrialPaths, write: Callable[[], T]) -> T:
             _log.warning("%s: goes on, there is room on the disk", paths.root)
 
 
-def wait_for_room(folder: Path) -> None:
+def wait_for_disk_space(folder: Path) -> None:
     """Return when there is room for a study's database and a few small files where ``folder`` lies."""
     while free_bytes(folder) < DRIVER_RESERVE:
-        time.sleep(ASK_EVERY_S)
+        time.sleep(POLL_S)
 
 
 def _wait_for(needed: int, paths: TrialPaths) -> None:
@@ -77,5 +77,5 @@ def _wait_for(needed: int, paths: TrialPaths) -> None:
     with suppress(OSError):  # where not even this can be written
         write_text(paths.paused, text)
     began = time.monotonic()
-    while free_bytes(paths.root) < needed and time.monotonic() - began < TRY_EVERY_S:
-        time.sleep(ASK_EVERY_S)
+    while free_bytes(paths.root) < needed and time.monotonic() - began < RETRY_S:
+        time.sleep(POLL_S)

@@ -44,7 +44,7 @@ class World:
             dist.all_reduce(values, dist.ReduceOp.SUM)
         return values / self.size
 
-    def from_main(self, values: Tensor) -> Tensor:
+    def broadcast(self, values: Tensor) -> Tensor:
         """The main process's tensor; the others pass one of the same shape and type."""
         if self.size == 1:
             return values

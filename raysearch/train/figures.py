@@ -34,12 +34,12 @@ def smoothed(curve: Sequence[float]) -> list[float]:
     return [sum(part) / len(part) for end in range(1, len(curve) + 1) if (part := curve[max(0, end - WINDOW) : end])]
 
 
-def kept_evaluation(curve: Sequence[float], objective: Objective, keeps_latest: bool) -> tuple[int, float]:
-    """Index and value of the look whose weights are kept: `best_look`, or the latest and its smoothed value."""
-    return (len(curve) - 1, smoothed(curve)[-1]) if keeps_latest else best_look(curve, objective)
+def select_evaluation(curve: Sequence[float], objective: Objective, keeps_latest: bool) -> tuple[int, float]:
+    """Index and value of the look whose weights are kept: `select_best_evaluation`, or the latest and its smoothed value."""
+    return (len(curve) - 1, smoothed(curve)[-1]) if keeps_latest else select_best_evaluation(curve, objective)
 
 
-def best_look(curve: Sequence[float], objective: Objective) -> tuple[int, float]:
+def select_best_evaluation(curve: Sequence[float], objective: Objective) -> tuple[int, float]:
     """Index and value of the best of the smoothed curve; of equals the latest. The curve must not be empty."""
     values = smoothed(curve)
     best = max(values) if objective == "accuracy" else min(values)

@@ -17,22 +17,22 @@ from raysearch.train.figures import accuracy, log_loss
 from raysearch.train.inference_mode import InferenceMode
 
 FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
-"""Where `best_fusion` looks."""
+"""Where `find_best_fusion` looks."""
 
 
-def figures_of_views(
+def score_views(
     inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, mode: InferenceMode
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and log loss of each view of ``mode``; of fused ones also what `best_fusion` finds."""
+    """Accuracy and log loss of each view of ``mode``; of fused ones also what `find_best_fusion` finds."""
     found = {}
     for role, inference in inferences.items():
-        for view, probs in views_of(role, inference, fusion, mode).items():
-            best = best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
+        for view, probs in collect_views(role, inference, fusion, mode).items():
+            best = find_best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
             found[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
     return found
 
 
-def best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict[str, float]:
+def find_best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict[str, float]:
     """`best_weight`, of `FUSION_WEIGHTS` the auxiliary head's share of highest accuracy, and that `best_accuracy`.
 
     Of equals the nearest to ``fusion``, then the smallest. The maximum over the very samples: a bound, no estimate.
@@ -49,7 +49,7 @@ def best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict
     return {"best_weight": best, "best_accuracy": found[best]}
 
 
-def views_of(role: str, inference: Inference, fusion: float, mode: InferenceMode) -> dict[str, np.ndarray]:
+def collect_views(role: str, inference: Inference, fusion: float, mode: InferenceMode) -> dict[str, np.ndarray]:
     """Probabilities by view: with the final head alone and, where there is an auxiliary head, fused with it."""
     views = {mode.view(role, is_fused=False): inference.final}
     if inference.aux is not None:
@@ -70,7 +70,7 @@ def write_best(
     """Write a role's weights, predictions and features: they are of one moment, its best epoch so far."""
     with replacing(paths.weights(role)) as aside:
         save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, aside)
-    _write_views(paths, number, role, views_of(role, inference, fusion, mode), dataset)
+    _write_views(paths, number, role, collect_views(role, inference, fusion, mode), dataset)
     _write_features(paths.features(role), dataset.splits["held_out"].sample_ids, inference.features)
 
 
@@ -90,9 +90,9 @@ def write_other_mode(
     """
     split = dataset.resized(mode.side, ["held_out"]).splits["held_out"]
     assert split.sample_ids == dataset.splits["held_out"].sample_ids, "the same samples at every size"
-    inference, latency_ms = mode.timed(classifier, split.images)
-    _write_views(paths, number, role, views_of(role, inference, fusion, mode), dataset)
-    return figures_of_views({role: inference}, split.labels, fusion, mode), latency_ms
+    inference, latency_ms = mode.infer(classifier, split.images)
+    _write_views(paths, number, role, collect_views(role, inference, fusion, mode), dataset)
+    return score_views({role: inference}, split.labels, fusion, mode), latency_ms
 
 
 def _write_views(paths: TrialPaths, number: int, role: str, views: Mapping[str, np.ndarray], dataset: Dataset) -> None:

@@ -33,7 +33,7 @@ class InferenceMode:
         is_other_side = self.crop is None and self.name != "center"
         return str(ViewParts(role, is_fused, self.crop is not None, self.side if is_other_side else None))
 
-    def timed(self, classifier: Classifier, images: np.ndarray) -> tuple[Inference, float]:
+    def infer(self, classifier: Classifier, images: np.ndarray) -> tuple[Inference, float]:
         """Inference of uint8 images [samples, side, side, 3], and the milliseconds that one of them took."""
         began = time.perf_counter()
         found = infer(classifier, images) if self.crop is None else infer_tencrop(classifier, images, self.crop)

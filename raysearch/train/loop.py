@@ -23,17 +23,17 @@ from raysearch.errors import StudyError, UserError
 from raysearch.io import LockHeld, append_line, locked, read_json, write_json, write_text, write_yaml
 from raysearch.models import Inference
 from raysearch.paths import TrialPaths
-from raysearch.train.batches import seed_of
-from raysearch.train.disk import when_there_is_room
+from raysearch.train.batches import derive_seed
+from raysearch.train.disk import retry_while_disk_full
 from raysearch.train.distributed import current_world
-from raysearch.train.figures import kept_evaluation, recalls
-from raysearch.train.held_out import figures_of_views, write_best, write_other_mode
+from raysearch.train.figures import recalls, select_evaluation
+from raysearch.train.held_out import score_views, write_best, write_other_mode
 from raysearch.train.inference_mode import InferenceMode, default_inference_mode, other_inference_modes
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
 from raysearch.train.resume import restore, save
-from raysearch.train.stage import Stage, notes_of, stubborn_at_start, train_split
+from raysearch.train.stage import Stage, collect_notes, stubborn_at_start, train_split
 from raysearch.train.task import Task
 
 STOP_EVERY = 10
@@ -141,7 +141,7 @@ class Training:
 
     def _train_epoch(self, stage: Stage, epoch: int) -> bool:
         """One epoch with everything that follows it; False where the training is to stop."""
-        torch.manual_seed(seed_of(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
+        torch.manual_seed(derive_seed(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
         self.task.sync_buffers()
         terms, is_whole = self._pass_over(stage, epoch)
         is_last = epoch == self.stages[-1].last_epoch
@@ -151,13 +151,13 @@ class Training:
             line["partial"] = True
         is_due = is_stopped or is_last or epoch == stage.last_epoch or stage.evaluates_after(epoch)
         if is_due and self.world.is_main:
-            line["held_out"] = when_there_is_room(self.paths, lambda: self._evaluate(line))
+            line["held_out"] = retry_while_disk_full(self.paths, lambda: self._evaluate(line))
         self._update_stubborn(stage, epoch)
         self.lines.append(line)
         if self.world.is_main:
             self._write(stage, line, is_whole)
             if is_stopped or is_last:
-                when_there_is_room(self.paths, self._look_otherwise)
+                retry_while_disk_full(self.paths, self._look_otherwise)
         self.world.any(False)  # nobody goes on before the first process has written
         if is_due:
             self.reporter.report(line)
@@ -166,10 +166,10 @@ class Training:
     def _write(self, stage: Stage, line: dict[str, Any], is_whole: bool) -> None:
         """The epoch's line, then its checkpoint: a kill between the two leaves a line too many, never too few."""
         text = json.dumps(line, allow_nan=False)
-        when_there_is_room(self.paths, lambda: append_line(self.paths.metrics, text))
+        retry_while_disk_full(self.paths, lambda: append_line(self.paths.metrics, text))
         if is_whole:
             done = len(self.lines)
-            when_there_is_room(
+            retry_while_disk_full(
                 self.paths, lambda: save(self.paths.resume, self.task, stage.optimizer, self.is_stubborn, done)
             )
 
@@ -184,7 +184,7 @@ class Training:
             write_text(self.paths.metrics, "")
             number = sum(parameter.numel() for parameter in self.task.student.classifier.parameters())
             info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
-            self._inform(**info, keeps_latest=self.keeps_latest, notes=notes_of(self.config))
+            self._inform(**info, keeps_latest=self.keeps_latest, notes=collect_notes(self.config))
         self.world.any(False)
 
     def _inform(self, **values: Any) -> None:
@@ -202,7 +202,7 @@ class Training:
         total: dict[str, Tensor] = {}
         done = 0
         asks_every = STOP_EVERY if self.world.size > 1 else 1
-        for batch in stage.batches.of_epoch(epoch, self.loader_workers):
+        for batch in stage.batches.iterate_epoch(epoch, self.loader_workers):
             parts = stage.step(self.task, batch, epoch, done)
             total = {name: total.get(name, 0) + part for name, part in parts.items()}
             done += 1
@@ -224,16 +224,16 @@ class Training:
         fusion, mode, split = self.trial.aux_fusion, default_inference_mode(self.trial), self.dataset.splits["held_out"]
         inferences: dict[str, Inference] = {}
         for role, classifier in self.roles.items():
-            inferences[role], latency_ms = mode.timed(classifier, split.images)
+            inferences[role], latency_ms = mode.infer(classifier, split.images)
             self._note_latency(mode, latency_ms)
-        found = figures_of_views(inferences, split.labels, fusion, mode)
+        found = score_views(inferences, split.labels, fusion, mode)
         if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
             raise Diverged(f"held-out probabilities are not finite in epoch {line['epoch']}")
         for role, inference in inferences.items():
             view = f"{role}-final"
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
             curve.append(found[view][self.config.objective])
-            if kept_evaluation(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
+            if select_evaluation(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
                 write_best(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion, mode)
         self._inform()
         self.newest_probs = inferences["student"].final
@@ -265,7 +265,7 @@ class Training:
             labels = np.asarray(self.dataset.splits["held_out"].labels)
             found = stubborn_classes(recalls(self.newest_probs, labels), stubborn)
             flags = torch.from_numpy(found).to(torch.uint8)
-        self.is_stubborn = self.world.from_main(flags).bool()
+        self.is_stubborn = self.world.broadcast(flags).bool()
 
     def _restore(self) -> None:
         done, self.resumed_optimizer, self.is_stubborn = restore(self.paths.resume, self.task)

@@ -24,19 +24,19 @@ OF_ANY_FOLD = ("precision", "device", "num_parameters")
 """Facts of `result.json` that are the same in every fold."""
 
 
-def mean_lines(folds: Sequence[TrialPaths]) -> list[dict[str, Any]]:
+def average_lines(folds: Sequence[TrialPaths]) -> list[dict[str, Any]]:
     """A line of metrics for every epoch that all of ``folds`` have done: their means; `seconds` are their sum."""
     return [_mean_line(lines) for lines in zip(*map(read_metrics, folds), strict=False)]
 
 
 def write_means(trial: TrialPaths, folds: Sequence[TrialPaths]) -> list[dict[str, Any]]:
-    """`mean_lines` into the trial's own `metrics.jsonl`."""
-    lines = mean_lines(folds)
+    """`average_lines` into the trial's own `metrics.jsonl`."""
+    lines = average_lines(folds)
     write_text(trial.metrics, "".join(json.dumps(line) + "\n" for line in lines))
     return lines
 
 
-def merged(folds: Sequence[TrialPaths]) -> dict[str, Predictions]:
+def merge_folds(folds: Sequence[TrialPaths]) -> dict[str, Predictions]:
     """By view that all of ``folds`` have: the probabilities of all their held-out images, in the order of the ids.
 
     Raises `PredictionsError`: a file is malformed, of other data than the others, or an image stands in two.
@@ -60,10 +60,10 @@ def write_joint_result(
     """Write the trial's out-of-fold predictions, its mean curve, and then `result.json`, which is returned.
 
     ``epochs``: of one training; the file has those of all. Its value is the figure of the out-of-fold predictions by
-    the better role's final head. Of a trial that is FAIL nothing is merged. Raises `PredictionsError` as `merged` does,
+    the better role's final head. Of a trial that is FAIL nothing is merged. Raises `PredictionsError` as `merge_folds` does,
     and when there is no view that all folds have.
     """
-    predictions = merged(folds) if state != "FAIL" else {}
+    predictions = merge_folds(folds) if state != "FAIL" else {}
     for view, found in predictions.items():
         write_predictions(trial.predictions(view), found)
     write_means(trial, folds)

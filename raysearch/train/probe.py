@@ -23,7 +23,7 @@ from raysearch.models import infer
 from raysearch.train.distributed import World
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.optimizer import build_optimizer
-from raysearch.train.resource_check import Cost, Seconds, passes_of, pixels_of
+from raysearch.train.resource_check import Cost, Seconds, count_passes, count_pixels
 from raysearch.train.stage import Stage, train_split
 from raysearch.train.task import Student, Task
 
@@ -37,7 +37,7 @@ LOOKED_AT = 100
 _M_TRIM_THRESHOLD, _LARGEST_KEPT = -1, 64 * 2**20
 """Of mallopt(3): the bytes that glibc may come to keep by itself."""
 LEARNING = 1.5
-"""What one of `passes_of` takes at most, in passes of a look."""
+"""What one of `count_passes` takes at most, in passes of a look."""
 
 
 def probe(
@@ -110,7 +110,7 @@ def _nbytes(values: Iterable[object]) -> int:
 def _seconds_of(task: Task, dataset: Dataset, whole: int, limit_s: float, threads: int) -> Seconds:
     """``whole``: images of the larger batch."""
     began, stage, longest = time.perf_counter(), task.stage, max(limit_s, 2 * QUICK_S)
-    work, look = pixels_of(stage) * passes_of(stage), _look_seconds(task, SMALLEST)
+    work, look = count_pixels(stage) * count_passes(stage), _look_seconds(task, SMALLEST)
     if SMALLEST * work * LEARNING * look > longest:
         return Seconds(0.0, LEARNING * look, look, 0)
     split = train_split(dataset, stage)

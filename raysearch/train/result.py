@@ -7,7 +7,7 @@ from typing import Any, Literal
 from raysearch.config import Objective
 from raysearch.io import read_json, write_json
 from raysearch.paths import TrialPaths, view_parts
-from raysearch.train.figures import kept_evaluation
+from raysearch.train.figures import select_evaluation
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
@@ -23,7 +23,7 @@ def read_metrics(paths: TrialPaths) -> list[dict[str, Any]]:
     return lines
 
 
-def best_of(
+def find_best_line(
     lines: list[dict[str, Any]], role: str, objective: Objective, keeps_latest: bool = False
 ) -> tuple[dict[str, Any], float] | None:
     """The line of the look whose weights of a role are kept and its smoothed value; None before the first look."""
@@ -31,7 +31,7 @@ def best_of(
     if not looks:
         return None
     curve = [line["held_out"][f"{role}-final"][objective] for line in looks]
-    index, value = kept_evaluation(curve, objective, keeps_latest)
+    index, value = select_evaluation(curve, objective, keeps_latest)
     return looks[index], value
 
 
@@ -41,7 +41,9 @@ def summarise(
     """Value, best role, figures of the stored predictions (``other_views``: those of
     `other_inference_modes`), epochs and seconds."""
     lines = read_metrics(paths)
-    bests = {role: best for role in ("student", "teacher") if (best := best_of(lines, role, objective, keeps_latest))}
+    bests = {
+        role: best for role in ("student", "teacher") if (best := find_best_line(lines, role, objective, keeps_latest))
+    }
     sign = 1 if objective == "accuracy" else -1
     role = max(bests, key=lambda r: sign * bests[r][1], default=None)
     views = {

@@ -102,7 +102,7 @@ def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
     return torch.from_numpy(stubborn_classes(recalls(earlier.probs, np.asarray(earlier.labels)), stubborn))
 
 
-def notes_of(config: TrainingConfig) -> list[str]:
+def collect_notes(config: TrainingConfig) -> list[str]:
     """What is done otherwise than asked or expected, for `result.json`."""
     trial, notes = config.trial, []
     if config.data.merged_held_out_per_class is not None:

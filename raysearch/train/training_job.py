@@ -30,7 +30,7 @@ class TrainingJob:
     """CPU cores of each process"""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
         """From `plain` values."""
         return cls(Path(values["folder"]), values["number"], Path(values["stop"]), values["threads"])
 

@@ -40,6 +40,6 @@ def train_loop_per_worker(config: dict[str, Any]) -> None:
     end_with_parent()
     if not config["has_gpus"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
-    hosted = TrainingJob.of(config["hosted"])
+    hosted = TrainingJob.from_plain(config["hosted"])
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
     run_training_job(training, hosted, WorkerReporter(config["looks"], hosted))

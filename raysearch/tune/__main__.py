@@ -10,7 +10,7 @@ import typer
 from raysearch.cli import application, run
 from raysearch.errors import UserError
 from raysearch.io import display_path, require_local
-from raysearch.shipped import find_file, shipped_files
+from raysearch.shipped import find_file, list_shipped_files
 
 
 def command(
@@ -58,7 +58,7 @@ def command(
     Ctrl-C or the time limit stops running trials after their batch; nothing that was trained is lost.
     """
     if not space:
-        raise UserError(f"no space given; name one that ships or a file. Known: {', '.join(shipped_files('spaces'))}")
+        raise UserError(f"no space given; name one that ships or a file. Known: {', '.join(list_shipped_files('spaces'))}")
     require_local("--out", out)
     require_local("--data", data or "")
     from raysearch.space import load_space

@@ -114,4 +114,4 @@ def _asked(space: Space, paths: StudyPaths, wishes: SearchOptions) -> Space:
             )
         return space
     before = read_trial_count(paths) if wishes.resume else None
-    return space.asking(count_wanted_trials(wishes.trials, before, space.search.trials))
+    return space.with_trials(count_wanted_trials(wishes.trials, before, space.search.trials))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysearch.space import Range, Space, faults_of_growth, load_space, space_from
+from raysearch.space import Range, Space, find_growth_faults, load_space, space_from
 
 SPACES = Path(__file__).resolve().parents[2] / "spaces"
 LOG = {"loguniform": [0.01, 1.0]}
@@ -55,7 +55,7 @@ def backbones(**options: Any) -> dict[str, Any]:
     ],
 )
 def test_what_only_grows_is_no_fault(before: dict[str, Any], after: dict[str, Any]) -> None:
-    assert faults_of_growth(space_of(before), space_of(after)) == []
+    assert find_growth_faults(space_of(before), space_of(after)) == []
 
 
 @pytest.mark.parametrize(
@@ -140,40 +140,40 @@ def test_what_only_grows_is_no_fault(before: dict[str, Any], after: dict[str, An
 def test_everything_else_is_told_with_its_place_what_it_was_and_is_and_the_rule(
     before: dict[str, Any], after: dict[str, Any], fault: str
 ) -> None:
-    assert faults_of_growth(space_of(before), space_of(after)) == [fault]
+    assert find_growth_faults(space_of(before), space_of(after)) == [fault]
 
 
 def test_all_faults_are_told_at_once() -> None:
     before = space_of({"epochs": 2, "dropout": {"uniform": [0, 0.5]}}, objective="accuracy", first=[{"dropout": 0}])
     after = space_of({"epochs": 3, "dropout": {"uniform": [0.1, 0.5]}}, objective="log_loss")
-    places = [fault.split()[0] for fault in faults_of_growth(before, after)]
+    places = [fault.split()[0] for fault in find_growth_faults(before, after)]
     assert places == ["search.objective", "search.first", "trial.epochs", "trial.dropout"]
 
 
 def test_first_trials_may_only_be_added_at_the_end() -> None:
     one, two = {"epochs": 3}, {"optimizer": {"lr": 0.05}}
-    assert faults_of_growth(space_of(first=[one]), space_of(first=[one, two])) == []
-    assert faults_of_growth(space_of(first=[one]), space_of(first=[two, one])) == [
+    assert find_growth_faults(space_of(first=[one]), space_of(first=[one, two])) == []
+    assert find_growth_faults(space_of(first=[one]), space_of(first=[two, one])) == [
         "search.first.0 was {epochs: 3} and is {optimizer: {lr: 0.05}}: between runs entries may only be added at the "
         "end"
     ]
-    assert faults_of_growth(space_of(first=[one, two]), space_of(first=[one])) == [
+    assert find_growth_faults(space_of(first=[one, two]), space_of(first=[one])) == [
         "search.first had 2 entries and has 1: between runs entries may only be added at the end"
     ]
 
 
 def test_how_and_how_long_is_searched_may_change() -> None:
     other = space_of(trials=99, timeout_s=1.0, sampler="random", scheduler="none", grace=0.5, max_failures=0, seed=7)
-    assert faults_of_growth(space_of(), other) == []
+    assert find_growth_faults(space_of(), other) == []
 
 
 def test_a_search_and_an_ablation_do_not_become_one_another() -> None:
     rows = {"t": {"title": "T", "rows": [{"name": "a"}]}}
     ablation = space_from({"study": "s", "ablation": {"tables": rows}}, "s.yaml")
-    assert faults_of_growth(space_of(), ablation) == [
+    assert find_growth_faults(space_of(), ablation) == [
         "the study was a search and is an ablation: between runs neither may become the other"
     ]
-    assert faults_of_growth(ablation, space_of()) == [
+    assert find_growth_faults(ablation, space_of()) == [
         "the study was an ablation and is a search: between runs neither may become the other"
     ]
 
@@ -184,8 +184,8 @@ def test_an_ablation_may_have_other_rows_but_no_other_trial() -> None:
         return space_from({"study": "s", "ablation": {"tables": tables, "seeds": seeds}, "trial": trial}, "s.yaml")
 
     before = ablation([{"name": "a"}, {"name": "b", "set": {"dropout": 0.1}}], {"epochs": 2}, 2)
-    assert faults_of_growth(before, ablation([{"name": "c", "set": {"dropout": 0.2}}], {"epochs": 2}, 3)) == []
-    assert [fault[:29] for fault in faults_of_growth(before, ablation([{"name": "a"}], {"epochs": 3}, 2))] == [
+    assert find_growth_faults(before, ablation([{"name": "c", "set": {"dropout": 0.2}}], {"epochs": 2}, 3)) == []
+    assert [fault[:29] for fault in find_growth_faults(before, ablation([{"name": "a"}], {"epochs": 3}, 2))] == [
         "trial.epochs was 2 and is 3: "
     ]
 
@@ -193,7 +193,7 @@ def test_an_ablation_may_have_other_rows_but_no_other_trial() -> None:
 @pytest.mark.parametrize("name", ["cr", "photos32"])
 def test_a_space_of_ours_may_follow_itself(name: str) -> None:
     space = load_space(SPACES / f"{name}.yaml")
-    assert faults_of_growth(space_from(space.resolved, "study.yaml"), space) == []
+    assert find_growth_faults(space_from(space.resolved, "study.yaml"), space) == []
 
 
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4))
@@ -202,4 +202,4 @@ def test_a_range_may_follow_just_those_whose_every_value_it_holds(bounds: list[i
     before = space_of({"method": {"rampup_epochs": {"int": [low, high]}}})
     after = space_of({"method": {"rampup_epochs": {"int": [new_low, new_high]}}})
     contains_all = all(map(Range("int", new_low, new_high).contains, range(low, high + 1)))
-    assert (faults_of_growth(before, after) == []) == contains_all
+    assert (find_growth_faults(before, after) == []) == contains_all

@@ -135,7 +135,7 @@ def test_a_fixed_backbone_among_the_choices_brings_its_overrides_and_another_doe
 def test_null_may_be_fixed_chosen_or_constant():
     space = space_of({"drop_path_rate": {"choice": [None, 0.1]}})
     assert space.suggest(FakeTrial(), {"drop_path_rate": None}).drop_path_rate is None
-    assert space.params_of({"drop_path_rate": None}) == {"drop_path_rate": None}
+    assert space.to_params({"drop_path_rate": None}) == {"drop_path_rate": None}
     assert space_of({"drop_path_rate": None}).suggest(FakeTrial()).drop_path_rate is None
 
 
@@ -152,11 +152,11 @@ def test_null_may_be_fixed_chosen_or_constant():
     ],
 )
 def test_params_to_enqueue_are_those_a_trial_will_ask_for(fixed, params):
-    assert space_of(CONDITIONAL).params_of(fixed) == params
+    assert space_of(CONDITIONAL).to_params(fixed) == params
 
 
 def test_a_whole_number_for_a_float_range_is_enqueued_as_a_float():
-    params = space_of({"method": {"gamma": {"uniform": [0, 2]}}}).params_of({"method": {"gamma": 1}})
+    params = space_of({"method": {"gamma": {"uniform": [0, 2]}}}).to_params({"method": {"gamma": 1}})
     assert params == {"method.gamma": 1.0}
     assert isinstance(params["method.gamma"], float)
 
@@ -189,7 +189,7 @@ def test_whatever_a_trial_draws_its_config_file_gives_the_same_trial(tmp_path_fa
     fixed = [*space.search.first, {}][entry]
     trial = FakeTrial(seed)
     config = space.trial.suggest(trial, fixed)
-    assert set(space.trial.params_of(fixed)) <= set(trial.asked) <= {name for name, _ in space.trial.parameters()}
+    assert set(space.trial.to_params(fixed)) <= set(trial.asked) <= {name for name, _ in space.trial.parameters()}
     path = tmp_path_factory.mktemp("trial") / "config.yaml"
     training = TrainingConfig(data=space.data, objective=space.search.objective, trial=config)
     write_yaml(path, training.model_dump())

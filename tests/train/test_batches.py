@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raysearch.config import TrialConfig
-from raysearch.train.batches import Batches, seed_of
+from raysearch.train.batches import Batches, derive_seed
 from raysearch.train.distributed import World
 
 CPU = torch.device("cpu")
@@ -23,13 +23,13 @@ def are_equal(a, b):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_workers_make_the_batches_that_the_training_would_make(digits, workers):
     source = batches(digits)
-    pairs = list(zip(source.of_epoch(3), source.of_epoch(3, workers), strict=True))
+    pairs = list(zip(source.iterate_epoch(3), source.iterate_epoch(3, workers), strict=True))
     assert len(pairs) == len(source) == 40 // 6
     assert all(are_equal(a, b) for a, b in pairs)
 
 
 def test_a_batch_can_be_made_again_alone(digits):
-    assert are_equal(list(batches(digits).of_epoch(2))[4], batches(digits)[2, 4])
+    assert are_equal(list(batches(digits).iterate_epoch(2))[4], batches(digits)[2, 4])
 
 
 def test_epochs_stages_and_seeds_differ(digits):
@@ -60,5 +60,5 @@ def test_only_whole_steps_are_taken(digits):
 
 
 def test_a_seed_differs_wherever_a_part_does():
-    assert len({seed_of(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 1)]}) == 6
-    assert 0 <= seed_of(2**32 - 1, 7) < 2**63
+    assert len({derive_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 1)]}) == 6
+    assert 0 <= derive_seed(2**32 - 1, 7) < 2**63

@@ -23,7 +23,7 @@ def fill(folder: Path, leave: int) -> Path:
 
 
 def test_a_training_waits_for_room_and_loses_nothing(small_disk, config, digits, host, metrics_of, monkeypatch):
-    monkeypatch.setattr(disk, "ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(disk, "POLL_S", 0.05)
     paths, whole = TrialPaths(small_disk / "trial"), TrialPaths(small_disk.parent / "whole")
     others = fill(small_disk, leave=100_000)  # less than a checkpoint
     thread = threading.Thread(target=train, args=[config(), digits, paths, host()])
@@ -42,12 +42,12 @@ def test_a_training_waits_for_room_and_loses_nothing(small_disk, config, digits,
 
 
 def test_what_does_not_fit_is_written_again_when_more_is_free(small_disk, monkeypatch):
-    monkeypatch.setattr(disk, "ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(disk, "POLL_S", 0.05)
     monkeypatch.setattr(disk, "RESERVE", 2**20)
     others = fill(small_disk, leave=5 * 2**20)
     large = small_disk / "large"
     threading.Timer(1.0, others.unlink).start()
-    disk.when_there_is_room(TrialPaths(small_disk), lambda: large.write_bytes(b"y" * 20 * 2**20))
+    disk.retry_while_disk_full(TrialPaths(small_disk), lambda: large.write_bytes(b"y" * 20 * 2**20))
     assert large.stat().st_size == 20 * 2**20
 
 
@@ -91,7 +91,7 @@ def test_other_errors_are_raised(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with pytest.raises(PermissionError):
-        disk.when_there_is_room(TrialPaths(tmp_path), write)
+        disk.retry_while_disk_full(TrialPaths(tmp_path), write)
 
 
 def wait_for(condition, timeout_s=60.0):

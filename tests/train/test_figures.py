@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from raysearch.models import Inference
-from raysearch.train.figures import accuracy, best_look, log_loss, smoothed
-from raysearch.train.held_out import best_fusion, figures_of_views
+from raysearch.train.figures import accuracy, log_loss, select_best_evaluation, smoothed
+from raysearch.train.held_out import find_best_fusion, score_views
 from raysearch.train.inference_mode import InferenceMode
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.9, 0.1, 0.0]], np.float32)
@@ -34,7 +34,7 @@ def test_smoothed_is_the_trailing_mean_of_three():
     ],
 )
 def test_the_best_look_is_the_latest_best_of_the_smoothed_curve(curve, objective, expected):
-    index, value = best_look(curve, objective)
+    index, value = select_best_evaluation(curve, objective)
     assert (index, value) == (expected[0], pytest.approx(expected[1]))
 
 
@@ -47,16 +47,22 @@ def inference(final: list[float], aux: list[float] | None) -> Inference:
 @pytest.mark.parametrize(("configured", "nearest"), [(0.3, 0.3), (0.0, 0.25), (0.28, 0.3), (1.0, 0.45), (0.275, 0.25)])
 def test_of_equally_good_fusion_weights_the_nearest_to_the_configured_one_is_reported(configured, nearest):
     # Right are the second from w = 0 to 0.45, the third from 0.25 on: both are from 0.25 to 0.45.
-    found = best_fusion(inference([0.1, 0.31, 0.45], [0.2, 0.7, 0.67]), np.array([0, 1, 0]), configured)
+    found = find_best_fusion(inference([0.1, 0.31, 0.45], [0.2, 0.7, 0.67]), np.array([0, 1, 0]), configured)
     assert found == {"best_weight": nearest, "best_accuracy": pytest.approx(2 / 3)}
 
 
 def test_the_best_fusion_weight_may_be_either_end():
     labels = np.array([0, 1])
     right, wrong = [0.9, 0.1], [0.05, 0.95]
-    assert best_fusion(inference(right, wrong), labels, 1.0)["best_weight"] == 0.45
-    assert best_fusion(inference([0.4, 0.2], [0.55, 0.45]), labels, 0.0) == {"best_weight": 0.7, "best_accuracy": 1.0}
-    assert best_fusion(inference([0.0, 1.0], [0.6, 0.4]), labels, 0.0) == {"best_weight": 0.85, "best_accuracy": 1.0}
+    assert find_best_fusion(inference(right, wrong), labels, 1.0)["best_weight"] == 0.45
+    assert find_best_fusion(inference([0.4, 0.2], [0.55, 0.45]), labels, 0.0) == {
+        "best_weight": 0.7,
+        "best_accuracy": 1.0,
+    }
+    assert find_best_fusion(inference([0.0, 1.0], [0.6, 0.4]), labels, 0.0) == {
+        "best_weight": 0.85,
+        "best_accuracy": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_the_best_fusion_weight_may_be_either_end():
 )
 def test_figures_of_fused_views_tell_the_best_weight_too(mode, suffix):
     inferences = {"student": inference([0.6, 0.6], [0.9, 0.2]), "teacher": inference([0.75, 0.5], None)}
-    found = figures_of_views(inferences, np.array([0, 1]), 0.25, mode)
+    found = score_views(inferences, np.array([0, 1]), 0.25, mode)
     assert list(found) == [f"{view}{suffix}" for view in ("student-final", "student-fused", "teacher-final")]
     assert found[f"teacher-final{suffix}"] == {
         "accuracy": 0.5,
@@ -87,7 +93,7 @@ def test_labels_of_a_fusion_weight_find_that_weight(twentieths):
     mixed = Inference(*(rng.dirichlet(np.ones(4), 300).astype(np.float32) for _ in range(2)), np.zeros((300, 1)))
     weight = twentieths / 20
     labels = mixed.fused(weight).argmax(1)
-    assert best_fusion(mixed, labels, 0.3) == {"best_weight": weight, "best_accuracy": 1.0}
+    assert find_best_fusion(mixed, labels, 0.3) == {"best_weight": weight, "best_accuracy": 1.0}
     labels[:30] = (labels[:30] + 1) % 4
-    found = best_fusion(mixed, labels, 0.3)
+    found = find_best_fusion(mixed, labels, 0.3)
     assert found["best_accuracy"] == accuracy(mixed.fused(found["best_weight"]), labels)

@@ -16,7 +16,7 @@ from raysearch.section import validate
 from raysearch.train.figures import accuracy, log_loss
 from raysearch.train.inference_mode import default_inference_mode
 from raysearch.train.loop import Training, train
-from raysearch.train.resource_check import Cost, Seconds, check_fit, sizes_of
+from raysearch.train.resource_check import Cost, Seconds, check_fit, list_image_sizes
 from raysearch.train.result import write_result
 from raysearch.train.stage import open_training_data
 
@@ -175,7 +175,7 @@ def test_an_earlier_stage_may_be_trained_at_one_of_the_sides():
     trial = TrialConfig.model_validate(
         {"stages": [{"epochs": 1, "image_size": 24}, {"epochs": 1}], "inference": {"also_at": [24, 48]}}
     )
-    assert sizes_of(trial) == (24, 32, 48)
+    assert list_image_sizes(trial) == (24, 32, 48)
 
 
 def test_a_backbone_that_cannot_take_a_side_is_refused_with_the_others_faults():

@@ -9,7 +9,7 @@ from raysearch.errors import PredictionsError
 from raysearch.io import read_json, write_json, write_text
 from raysearch.paths import TrialPaths
 from raysearch.predictions import Predictions, joint_sha256, read_predictions, write_predictions
-from raysearch.train.out_of_fold import mean_lines, merged, write_joint_result
+from raysearch.train.out_of_fold import average_lines, merge_folds, write_joint_result
 
 HELD_OUT = (("b", "d"), ("a", "e"), ("c",))
 """Ids of each fold's images; every second letter's label is 1."""
@@ -62,7 +62,7 @@ def folds(trial: TrialPaths) -> list[TrialPaths]:
 def test_every_image_stands_once_in_the_order_of_ids_with_its_own_fold_s_probabilities(folds):
     for number, fold in enumerate(folds):
         write_fold(TrialPaths(fold.root.parents[1]), number, right=0.6 + 0.1 * number)
-    found = merged(folds)["student-final"]
+    found = merge_folds(folds)["student-final"]
     assert found.sample_ids == ("a", "b", "c", "d", "e")
     assert found.labels.tolist() == [1, 0, 1, 0, 1]
     assert found.probs[np.arange(5), found.labels] == pytest.approx([0.7, 0.6, 0.8, 0.6, 0.7])
@@ -73,38 +73,38 @@ def test_every_image_stands_once_in_the_order_of_ids_with_its_own_fold_s_probabi
 def test_a_view_that_one_fold_lacks_is_left_out(folds):
     for number in (0, 1):
         write_view(folds[number], "student-final-tencrop", HELD_OUT[number], 0.9, f"student {number}")
-    assert set(merged(folds)) == {"student-final", "teacher-final"}
+    assert set(merge_folds(folds)) == {"student-final", "teacher-final"}
 
 
 def test_a_view_of_weights_that_were_not_kept_is_left_out(folds):
     for number in range(3):
         kept = f"student {number}" if number else "before it was stopped and went on"
         write_view(folds[number], "student-final-40px", HELD_OUT[number], 0.9, kept)
-    assert "student-final-40px" not in merged(folds)
+    assert "student-final-40px" not in merge_folds(folds)
 
 
 def test_an_image_in_two_folds_is_refused(trial, folds):
     write_view(folds[2], "student-final", ("a", "c"), 0.9, "student 2")
     with pytest.raises(PredictionsError, match=r"0007/folds: 'a' is held out in two folds"):
-        merged(folds)
+        merge_folds(folds)
 
 
 def test_predictions_of_other_data_are_refused_with_their_file(trial, folds):
     write_fold(trial, 1, fingerprint="0" * 64)
     with pytest.raises(PredictionsError, match=r"folds/1/predictions/student-final.arrow: of other data than "):
-        merged(folds)
+        merge_folds(folds)
 
 
 def test_a_mean_is_of_epochs_that_all_folds_have_done(folds):
     for fold, accuracies in zip(folds, [(0.2, None, 0.9), (0.4, 0.5, 0.6), (0.9, None)], strict=True):
         write_metrics(fold, *accuracies, seconds=2.0)
-    first, second = mean_lines(folds)
+    first, second = average_lines(folds)
     assert first["held_out"]["student-final"]["accuracy"] == pytest.approx(0.5)
     assert (first["epoch"], first["seconds"], first["train"]) == (1, 6.0, {"loss": 1.0})
     assert "held_out" not in second, "two folds have no look there"
     assert "partial" not in second
     write_metrics(folds[2], 0.9, 0.8, partial=True)
-    assert mean_lines(folds)[1]["partial"]
+    assert average_lines(folds)[1]["partial"]
 
 
 def test_the_value_is_the_better_role_s_over_all_images(trial, folds):

@@ -75,7 +75,7 @@ def test_a_small_backbone_is_tried_with_a_whole_batch_however_short_the_limit(di
     seconds = probe(config(batch_size=10).trial, digits, 0.1, device=CPU).seconds
     assert seconds.batch_size == 10
     assert seconds.pixel > 0
-    assert seconds.look > 0
+    assert seconds.evaluation > 0
 
 
 @pytest.mark.parametrize(("evaluation_s", "tried"), [(1e-6, 2), (1e-2, 0)], ids=["slow", "very slow"])

@@ -11,7 +11,7 @@ from raysearch.io import read_json, read_yaml, sha256
 from raysearch.models import build_classifier, infer
 from raysearch.paths import VIEWS, TrialPaths, view_parts
 from raysearch.predictions import read_predictions
-from raysearch.train.figures import accuracy, best_look, log_loss
+from raysearch.train.figures import accuracy, log_loss, select_best_evaluation
 from raysearch.train.loop import Diverged, train
 
 CENTER_VIEWS = [view for view in VIEWS if not view_parts(view).is_tencrop]
@@ -91,7 +91,7 @@ def test_stored_predictions_have_the_figures_of_their_roles_best_look(finished, 
     lines = metrics_of(paths)
     for view in CENTER_VIEWS:
         curve = [line["held_out"][f"{view.partition('-')[0]}-final"]["accuracy"] for line in lines]
-        figures = lines[best_look(curve, "accuracy")[0]]["held_out"][view]
+        figures = lines[select_best_evaluation(curve, "accuracy")[0]]["held_out"][view]
         predictions = read_predictions(paths.predictions(view))
         assert accuracy(predictions.probs, predictions.labels) == figures["accuracy"]
         assert log_loss(predictions.probs, predictions.labels) == figures["log_loss"]

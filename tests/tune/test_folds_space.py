@@ -6,7 +6,7 @@ import pytest
 from raysearch.errors import SpaceError
 from raysearch.io import write_text, write_yaml
 from raysearch.paths import StudyPaths
-from raysearch.space import faults_of_growth, space_from
+from raysearch.space import find_growth_faults, space_from
 from raysearch.train.__main__ import command
 from raysearch.tune.display.watches import DiskWatch
 
@@ -17,7 +17,7 @@ def values(**data: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("before", "after"), [(3, 4), (3, None), (None, 3)])
 def test_folds_may_not_change_between_runs(before: int | None, after: int | None) -> None:
-    (fault,) = faults_of_growth(*(space_from(values(folds=folds), "toy.yaml") for folds in (before, after)))
+    (fault,) = find_growth_faults(*(space_from(values(folds=folds), "toy.yaml") for folds in (before, after)))
     was, now = ("null" if folds is None else str(folds) for folds in (before, after))
     assert fault == f"data.folds was {was} and is {now}: between runs it stays"
 

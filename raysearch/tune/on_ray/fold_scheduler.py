@@ -6,7 +6,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raysearch.paths import StudyPaths
 from raysearch.space.schema import SearchObjective
-from raysearch.train.out_of_fold import mean_lines
+from raysearch.train.out_of_fold import average_lines
 from raysearch.tune.store.trial_finalizer import failed_fold
 from raysearch.tune.values import report_of
 
@@ -35,7 +35,7 @@ class FoldScheduler(FIFOScheduler):
         folds = [self.paths.trial(number).fold(fold) for fold in range(self.folds)]
         if number in self._stopped or failed_fold(folds) is not None:
             return TrialScheduler.STOP
-        mean = next((line for line in mean_lines(folds) if line["epoch"] == epoch and "held_out" in line), None)
+        mean = next((line for line in average_lines(folds) if line["epoch"] == epoch and "held_out" in line), None)
         if mean is None or (number, epoch) in self._asked:
             return TrialScheduler.CONTINUE
         self._asked.add((number, epoch))

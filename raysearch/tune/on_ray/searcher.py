@@ -25,7 +25,7 @@ from raysearch.errors import SpaceError, StudyError
 from raysearch.io import read_yaml, write_text, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import Ablation, Space
-from raysearch.train.disk import wait_for_room
+from raysearch.train.disk import wait_for_disk_space
 from raysearch.train.result import read_metrics, read_result
 from raysearch.train.training_job import TrainingJob
 from raysearch.tune.listener import Listener
@@ -106,7 +106,7 @@ class StudySearcher(Searcher):
         known = {trial.user_attrs.get("first") for trial in self.stored.trials()}
         for index, fixed in enumerate(self.space.search.first):
             if index not in known:
-                self.stored.enqueue(self.space.trial.params_of(fixed), first=index, fixed=fixed)
+                self.stored.enqueue(self.space.trial.to_params(fixed), first=index, fixed=fixed)
 
     def _enqueue_rows(self, ablation: Ablation) -> None:
         """Every training of the ablation that is neither whole nor on its way: failed and cut-off ones once more.
@@ -175,7 +175,7 @@ class StudySearcher(Searcher):
         part = next((part for part in self._waiting if left > 0 or part.number in begun), None)
         if part is None and left <= 0:
             return None
-        wait_for_room(self.paths.root)
+        wait_for_disk_space(self.paths.root)
         if part is None:
             self._waiting += self.endings.fold_trainings(self._asked())
             part = self._waiting[0]
@@ -217,7 +217,7 @@ class StudySearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One look at the held-out split."""
         part = self._live[trial_id]
-        wait_for_room(self.paths.root)
+        wait_for_disk_space(self.paths.root)
         if part.fold is None:
             self.stored.add_point(part.number, result["epoch"], result[METRIC])
         else:
@@ -238,7 +238,7 @@ class StudySearcher(Searcher):
         """
         part = self._live.pop(trial_id)
         folder = part.within(self.paths)
-        wait_for_room(self.paths.root)
+        wait_for_disk_space(self.paths.root)
         if error and folder.error.is_file():
             self.endings.end_training(part, "FAIL", first_line(folder))
         elif error:

@@ -37,7 +37,7 @@ def trainable(resources: ResourcesConfig, objective: SearchObjective) -> Any:
         end_with_parent()
         if not resources.gpus_per_worker:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
-        hosted = TrainingJob.of(config)
+        hosted = TrainingJob.from_plain(config)
         paths = TrialPaths(hosted.folder)
         try:
             within_memory(paths, lambda: _train(hosted, resources, objective))

@@ -18,7 +18,7 @@ from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
 from raysearch.train.disk import free_bytes
 from raysearch.train.probe import probe
-from raysearch.train.resource_check import Cost, check_fit, passes_of, pixels_of, sizes_of
+from raysearch.train.resource_check import Cost, check_fit, count_passes, count_pixels, list_image_sizes
 from raysearch.train.stage import open_training_data, stubborn_at_start, train_split
 from raysearch.tune.planning.capacity import Cluster, capacity_of
 from raysearch.tune.planning.plan import Plan, Trials
@@ -84,7 +84,9 @@ def costs_of(space: Space, examples: Sequence[TrialConfig], limit_s: float) -> d
     On GPUs in a process of its own, which takes its share of their memory with it when it ends.
     """
     chosen: dict[str, TrialConfig] = {}
-    for example in sorted(examples, key=lambda trial: pixels_of(trial.schedule[0]) * passes_of(trial.schedule[0])):
+    for example in sorted(
+        examples, key=lambda trial: count_pixels(trial.schedule[0]) * count_passes(trial.schedule[0])
+    ):
         chosen[example.backbone] = example
     trainings = [TrainingConfig(data=space.data, trial=example) for example in chosen.values()]
     arguments = (trainings, limit_s, space.resources.cpus_per_worker)
@@ -230,4 +232,11 @@ def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[
 
 def _network_of(trial: TrialConfig) -> tuple[Any, ...]:
     """What `check_fit` depends on."""
-    return (trial.backbone, sizes_of(trial), trial.has_aux_head, trial.aux_stage, trial.dropout, trial.drop_path_rate)
+    return (
+        trial.backbone,
+        list_image_sizes(trial),
+        trial.has_aux_head,
+        trial.aux_stage,
+        trial.dropout,
+        trial.drop_path_rate,
+    )

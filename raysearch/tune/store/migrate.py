@@ -101,7 +101,7 @@ def _added(
         config = paths.trial(number).config
         if not config.is_file():
             continue
-        for name, value in space.trial.params_of(load_training(config).trial.model_dump()).items():
+        for name, value in space.trial.to_params(load_training(config).trial.model_dump()).items():
             if (trial_id, name) not in known:
                 yield trial_id, name, grown[name].to_internal_repr(value), distribution_to_json(grown[name])
 
@@ -110,6 +110,6 @@ def _update_enqueued(tables: StudyTables, space: Space) -> None:
     """Fix the values that have come into the space in trials of `search.first` that are still to be drawn."""
     for row, asked, first in tables.unfinished_fixed_params("fixed"):
         before: dict[str, Any] = json.loads(asked)
-        now = before | space.trial.params_of(json.loads(first))
+        now = before | space.trial.to_params(json.loads(first))
         if now != before:
             tables.set_fixed_params(row, json.dumps(now))

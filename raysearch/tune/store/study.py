@@ -17,7 +17,7 @@ from raysearch.data.dataset import Dataset
 from raysearch.errors import StudyError
 from raysearch.io import display_path
 from raysearch.paths import StudyPaths
-from raysearch.space import SearchConfig, Space, faults_of_growth, space_from
+from raysearch.space import SearchConfig, Space, find_growth_faults, space_from
 from raysearch.study_file import StudyData, StudyFile, StudySpace, read_study_file, write_study_file
 from raysearch.tune.store.migrate import migrate_study
 from raysearch.tune.store.sampler import build_sampler
@@ -46,7 +46,7 @@ def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
 
 def _check_same_space(paths: StudyPaths, space: Space) -> None:
     before = space_from(read_study_file(paths).space.model_dump(), display_path(paths.study))
-    if faults := faults_of_growth(before, space):
+    if faults := find_growth_faults(before, space):
         raise StudyError(f"{paths.root}: {fault}; give the space as it was, or another --out" for fault in faults)
     if not paths.database.is_file() and any(True for _ in paths.trials()):
         raise StudyError(f"{paths.database}: is missing, but there are trials; put it back, or give another --out")

@@ -25,7 +25,7 @@ def trial(backbone: str = "fast", **values: Any) -> TrialConfig:
 
 def cost(batch_s: float = 1.0, **values: Any) -> Cost:
     """Looks take no time here."""
-    seconds = Seconds(step=0.0, pixel=batch_s / (3 * 64 * 10), look=0.0, batch_size=10)
+    seconds = Seconds(step=0.0, pixel=batch_s / (3 * 64 * 10), evaluation=0.0, batch_size=10)
     numbers = {"parameters": 10**6, "num_features": 10, "weights_bytes": 10**6, "optimizer_bytes": 10**6}
     return Cost(**{**numbers, "checkpoint_bytes": 3 * 10**6, "saved_bytes": 0.0, "seconds": seconds, **values})
 
@@ -214,7 +214,7 @@ def test_a_finished_study_has_nothing_to_come() -> None:
 
 
 def test_a_network_that_was_not_tried_with_its_batch_costs_at_most_so_much() -> None:
-    slow = Seconds(step=0.0, pixel=1.0, look=0.0, batch_size=2)
+    slow = Seconds(step=0.0, pixel=1.0, evaluation=0.0, batch_size=2)
     assert "at most " in plan([trial()], costs={"fast": cost(seconds=slow)}).lines()[-1]
 
 

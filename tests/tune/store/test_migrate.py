@@ -94,7 +94,7 @@ def of_every_state(paths: StudyPaths) -> None:
         elif state != TrialState.RUNNING:
             study.tell(trial, state=state)
     fixed = {"epochs": 4}
-    study.enqueue_trial(space.trial.params_of(fixed), user_attrs={"first": 0, "fixed": fixed})
+    study.enqueue_trial(space.trial.to_params(fixed), user_attrs={"first": 0, "fixed": fixed})
 
 
 def test_trials_have_the_grown_distributions_and_are_otherwise_as_they_were(paths: StudyPaths) -> None:
@@ -194,7 +194,7 @@ def test_a_first_trial_that_still_waits_has_the_values_that_have_come_into_the_s
     space = space_of({"method": {"alpha": {"loguniform": [0.1, 1.0]}}})
     fixed = {"method": {"alpha": 0.05}, "dropout": 0.25}
     study = open_storage(paths, "toy", space.search)
-    study.enqueue_trial(space.trial.params_of(fixed), user_attrs={"first": 0, "fixed": fixed})
+    study.enqueue_trial(space.trial.to_params(fixed), user_attrs={"first": 0, "fixed": fixed})
     grown = space_of({"method": {"alpha": {"loguniform": [0.01, 1.0]}}, "dropout": {"uniform": [0.2, 0.4]}})
     migrate_study(paths, grown)
     trial = draw(paths, open_storage(paths, "toy", grown.search), grown)

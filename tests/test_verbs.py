@@ -1,6 +1,7 @@
 """Every verb is a package with a command whose help is complete, and the README names no other."""
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import click
 import pytest
 import typer
 
+from raysearch import __version__
 from raysearch.__main__ import VERBS
 from raysearch.cli import report_errors
 
@@ -34,17 +36,47 @@ def test_every_option_and_argument_has_a_help_text(verb: str) -> None:
             assert getattr(parameter, "help", None), f"{verb}: {parameter.name} has no help"
 
 
-@pytest.mark.parametrize("words", [("data", "check"), ("ensemble",)])
-def test_a_verb_is_run_by_its_name(words: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, "-m", "raysearch", *words, "--help"], capture_output=True, text=True)
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+SCRIPT = str(Path(sys.executable).with_name("raysearch"))
+MODULE = (sys.executable, "-m", "raysearch")
+
+
+def usage(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr
-    assert "Usage:" in done.stdout
+    return next(line.strip() for line in done.stdout.splitlines() if "Usage:" in line)
 
 
-def test_an_unknown_verb_lists_the_known_ones() -> None:
-    done = subprocess.run([sys.executable, "-m", "raysearch", "tun"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "known: tune, train" in done.stderr
+def test_usage_is_the_same_however_a_verb_is_called() -> None:
+    assert usage(run(SCRIPT, "ensemble", "--help")) == usage(run(*MODULE, "ensemble", "--help"))
+    assert usage(run(SCRIPT, "ensemble", "--help")) == "Usage: raysearch ensemble [OPTIONS] STUDY_DIR"
+    of_module = usage(run(sys.executable, "-m", "raysearch.ensemble", "--help"))
+    assert of_module == "Usage: python -m raysearch.ensemble [OPTIONS] STUDY_DIR"
+
+
+def test_without_a_verb_all_are_listed() -> None:
+    done = run(SCRIPT)
+    assert usage(done) == "Usage: raysearch VERB [OPTIONS]"
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+    assert run(SCRIPT, "--help").stdout == done.stdout
+    assert run(*MODULE).stdout == done.stdout
+    assert run(SCRIPT, "--version").stdout == f"{__version__}\n"
+
+
+def test_an_unknown_verb_lists_the_known_ones_and_the_nearest() -> None:
+    done = run(SCRIPT, "tun", "spaces/cr.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert "'tun'; did you mean 'tune'? known: tune, train, ensemble" in line
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("raysearch ev", "evaluate"), ("raysearch tune --tria", "--trials")])
+def test_the_shell_completes_verbs_and_options(typed: str, offered: str) -> None:
+    words = str(len(typed.split()) - 1)
+    done = run(SCRIPT, _RAYSEARCH_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=words)
+    assert offered in done.stdout.split()
 
 
 def readme_commands() -> list[str]:

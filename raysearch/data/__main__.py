@@ -20,6 +20,7 @@ def check(
     source: Annotated[
         str,
         typer.Argument(
+            metavar="SOURCE",
             help="`digits`; a folder with train.parquet, val.parquet and perhaps test.parquet; a folder of train/, "
             "val/ and perhaps test/ class folders; or one folder of class folders, which is split here.",
         ),

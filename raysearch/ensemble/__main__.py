@@ -10,7 +10,10 @@ from raysearch.cli import application, run
 
 def command(
     study_dir: Annotated[
-        Path, typer.Argument(help="The study's folder, as raysearch.tune printed it.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="STUDY_DIR", help="The study's folder, as raysearch.tune printed it.", show_default=False
+        ),
     ],
     recipe: Annotated[
         str | None,

@@ -11,7 +11,8 @@ from raysearch.predict.manifest import Tta
 
 def command(
     set_dir: Annotated[
-        Path, typer.Argument(help="The set's folder, as raysearch.export wrote it.", show_default=False)
+        Path,
+        typer.Argument(metavar="SET_DIR", help="The set's folder, as raysearch.export wrote it.", show_default=False),
     ],
     data: Annotated[
         str,

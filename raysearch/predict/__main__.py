@@ -11,11 +11,13 @@ from raysearch.predict.manifest import Tta
 
 def command(
     set_dir: Annotated[
-        Path, typer.Argument(help="The set's folder, as raysearch.export wrote it.", show_default=False)
+        Path,
+        typer.Argument(metavar="SET_DIR", help="The set's folder, as raysearch.export wrote it.", show_default=False),
     ],
     images: Annotated[
         list[str],
         typer.Argument(
+            metavar="IMAGES...",
             help="Image files and folders of images (those in folders below too); or Parquet files with a column "
             "`image`, with or without labels; or one labelled source: `digits`, a folder with train, val or "
             "test.parquet, or any other with --split.",

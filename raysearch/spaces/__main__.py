@@ -12,7 +12,9 @@ SECTIONS = {"spaces": "Spaces, for raysearch tune NAME", "ensembles": "Recipes, 
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="A space or recipe to print. Default: list all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A space or recipe to print. Default: list all.")
+    ] = None,
 ) -> None:
     """List the search spaces and ensemble recipes that ship, or print one.
 

@@ -1,1 +1,1 @@
-"""Labelled images from any source, decoded once into one memory-mapped cache, in three splits kept apart."""
+"""Labelled images from any source: decoded once into a memory-mapped cache, in the splits train, held_out and test."""

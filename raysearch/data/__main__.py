@@ -1,4 +1,4 @@
-"""`python -m raysearch.data`: what a source of labelled images holds, and whether it can be trained on."""
+"""`python -m raysearch.data`: check a source of labelled images before training."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False, context_settings=HELP, no_args_is_help=T
 
 @app.callback()
 def data() -> None:
-    """Look at labelled images before training on them."""
+    """Check labelled images before training."""
 
 
 @app.command("check")
@@ -21,18 +21,19 @@ def check(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="`digits`; a folder with train.parquet, val.parquet and perhaps test.parquet; a folder of train/, "
-            "val/ and perhaps test/ class folders; or one folder of class folders, which is split here.",
+            help="`digits`; a folder with train.parquet, val.parquet and optionally test.parquet; a folder with "
+            "train/, val/ and optionally test/, each with one folder per class; or a folder with one folder per class, "
+            "which is split automatically.",
         ),
     ],
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="A split to read: train, val or test; may be repeated. Without it: train, val, and test if there."
+            help="A split to read: train, val or test; may be repeated. Default: train, val, and test if it exists."
         ),
     ] = None,
 ) -> None:
-    """Decode every image of SOURCE; print splits, classes and the fingerprint, or every fault."""
+    """Decode every image of SOURCE. Print splits, classes and the fingerprint, or all faults."""
     from raysearch.data.summary import check_source  # imports numpy and pyarrow
 
     print("\n".join(check_source(source, split)))

@@ -1,6 +1,6 @@
-"""Decoded splits as Arrow files: written once, memory-mapped by every reader; each has its CRC-32 beside it.
+"""Decoded splits as Arrow files, written once and memory-mapped by every reader, each with a CRC-32 file.
 
-One row a sample: the columns of `raysearch.data.image_storage.FACTS`, and those of its `ImageStorage`.
+One row per sample: the columns of `raysearch.data.image_storage.FACTS` and those of the `ImageStorage`.
 """
 
 import hashlib
@@ -24,19 +24,20 @@ from raysearch.io import replacing, write_text
 from raysearch.paths import data_cache
 
 _VERSION = 1
-"""Counts up when `raysearch.data.images` gives other pixels or the columns change."""
+"""Increase it when `raysearch.data.images` produces different pixels or the columns change."""
 
 log = logging.getLogger(__name__)
 
 
 class _NotKept(Exception):
-    """There are faults, or no images: nothing takes a place in the cache."""
+    """Raised to discard a cache file, because of faults or because the split has no images."""
 
 
 def read_split(source: str, split: str, listed: SplitSource, storage: ImageStorage) -> tuple[pa.Table, list[str]]:
-    """The split's table, from the cache or decoded into it, and the faults of its images.
+    """The split's table and the faults of its images. Reads the cache, or decodes the images into it.
 
-    With faults the table holds `FACTS` of the other images, and nothing is kept.
+    If there are faults, the table has the `FACTS` of the other images only, and the cache keeps nothing.
+    Raises `DataError` if the cache cannot be written.
     """
     path = cache_file(source, split, listed.identity, storage.key)
     try:
@@ -47,7 +48,7 @@ def read_split(source: str, split: str, listed: SplitSource, storage: ImageStora
         log.warning("%s: damaged, decoding again (%s)", path, error)
     records, faults = listed.load()
     try:
-        facts = _write(path, storage.settled(records), records, faults)
+        facts = _write(path, storage.resolve(records), records, faults)
     except OSError as error:
         raise DataError(
             f"{path.parent}: the cache cannot be written ({error}); set RAYSEARCH_CACHE to another folder"
@@ -55,28 +56,29 @@ def read_split(source: str, split: str, listed: SplitSource, storage: ImageStora
     return (facts, faults) if faults or not facts.num_rows else (_map(path, storage.schema), [])
 
 
-def cache_file(source: str, split: str, identity: Any, form_key: Sequence[Any]) -> Path:
-    """A file name that changes with the source, its content, what is kept of it, and the way of decoding."""
+def cache_file(source: str, split: str, identity: Any, storage_key: Sequence[Any]) -> Path:
+    """A file name that changes with the source, its content, its storage and the decoder versions."""
     where = source if source == "digits" else str(Path(source).resolve())
-    parts = [_VERSION, PIL.__version__, pa.__version__, where, split, *form_key, identity]
+    parts = [_VERSION, PIL.__version__, pa.__version__, where, split, *storage_key, identity]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    form = "-".join(map(str, form_key))
-    return data_cache() / f"{Path(where).name[:40]}-{split}-{form}-{key[:20]}.arrow"
+    storage = "-".join(map(str, storage_key))
+    return data_cache() / f"{Path(where).name[:40]}-{split}-{storage}-{key[:20]}.arrow"
 
 
 def _map(path: Path, schema: pa.Schema) -> pa.Table:
-    """The table, mapped. Its checksum is looked at first: Arrow crashes on some damaged files."""
+    """The memory-mapped table. Raises `ValueError` if the checksum differs."""
+    # The checksum comes first: Arrow crashes on some damaged files.
     expected = _checksum_file(path).read_text()
     mapped = pa.memory_map(str(path)).read_buffer()
     if expected != _checksum(mapped):
-        raise ValueError("its checksum differs")
+        raise ValueError("the checksum differs")
     table = pa.ipc.open_file(mapped).read_all()
     assert table.schema.equals(schema), table.schema
     return table
 
 
 def _write(path: Path, storage: ImageStorage, records: Sequence[Record], faults: list[str]) -> pa.Table:
-    """Decode into the file, batch by batch; faults go into ``faults``. Returns the images' `FACTS`."""
+    """Decode into the file, batch by batch, and append faults to ``faults``. Returns the `FACTS` of the images."""
     batches = []
     try:
         with replacing(path) as aside, pa.ipc.new_file(str(aside), storage.schema) as out:
@@ -110,7 +112,7 @@ def _decoded(records: Sequence[Record], storage: ImageStorage, faults: list[str]
 
 
 def _decode(record: Record, keep: Callable[[Image.Image, bytes], Any]) -> tuple[bytes, bytes, Any] | str:
-    """SHA-256 of the stored bytes and of the pixels, and what is kept; or a fault."""
+    """SHA-256 of the stored bytes, SHA-256 of the pixels, and the result of ``keep``; or a fault."""
     try:
         stored = record.read()
         image = decode(stored)

@@ -1,4 +1,4 @@
-"""A source's splits, checked as a whole and ready to train on."""
+"""The checked splits of a source, ready for training."""
 
 import hashlib
 import json
@@ -33,8 +33,8 @@ class Split:
     labels: np.ndarray
     """int64 [samples], indices in the dataset's classes"""
     images: Any
-    """An array, uint8 [samples, image_size, image_size, 3]; of the train split of a dataset with `whole_train`:
-    `WholeImages`. Who opened the dataset knows which."""
+    """uint8 array [samples, image_size, image_size, 3]; `WholeImages` for the train split if the dataset has
+    `whole_train`"""
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -42,18 +42,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits asked for, of one source."""
+    """The requested splits of one source."""
 
     source: str
     classes: tuple[str, ...]
     fingerprint: str | None
-    """SHA-256 of the labelled train and held_out data, the same for all folds; None when one of them was not asked
-    for"""
+    """SHA-256 of the labelled train and held_out data, the same for all folds; None if one of the two was not
+    requested"""
     image_size: int
     splits: Mapping[str, Split]
     config: DataConfig
     whole_train: bool = False
-    """Whether the train split's images are whole"""
+    """Whether the train images are `WholeImages`"""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,85 +61,84 @@ class Dataset:
         return {name: len(split) for name, split in self.splits.items()}
 
     def resized(self, image_size: int, splits: Sequence[str] | None = None) -> "Dataset":
-        """The same data at another size: these splits, or those named. Raises `DataError` if it has changed."""
+        """The same data at another image size. ``splits``: default all. Raises `DataError` if the data has changed."""
         other = open_dataset(self.config, image_size, splits or tuple(self.splits), self.whole_train)
         if None not in (self.fingerprint, other.fingerprint) and self.fingerprint != other.fingerprint:
-            raise DataError(f"{display_path(self.source)}: its images are no longer those that the run began with")
+            raise DataError(f"{display_path(self.source)}: the images have changed since the run began")
         return replace(other, fingerprint=other.fingerprint or self.fingerprint)
 
 
 def open_dataset(
     config: DataConfig, image_size: int, splits: Sequence[str] = ("train", "held_out"), whole_train: bool = False
 ) -> Dataset:
-    """The splits of ``config.source`` with every image prepared at ``image_size`` (`prepare_image`); with
-    ``whole_train`` the train split's images are `WholeImages`, as ``config`` says how to store them.
+    """Open splits of ``config.source``, with every image prepared at ``image_size`` (`prepare_image`).
 
-    The first call decodes into the cache (`raysearch.paths.data_cache`), later ones map it. Raises one
-    `DataError` with every fault of the splits asked for; other splits need not exist.
+    With ``whole_train`` the train images are `WholeImages`, stored according to ``config``. The first call decodes
+    into the cache (`raysearch.paths.data_cache`); later calls map it. Raises one `DataError` with all faults of the
+    requested splits; other splits need not exist.
     """
     names = tuple(dict.fromkeys(split_name(split) for split in splits))
-    source = _listed(config, names)
+    source = _list_source(config, names)
     faults = list(source.faults)
     tables = {}
     for name, listed in source.splits.items():
         if name in names:
-            storage = _storage(config, image_size, whole_train and name == "train")
+            storage = _choose_storage(config, image_size, whole_train and name == "train")
             tables[name], wrong = read_split(config.source, name, listed, storage)
             faults += wrong
             if not tables[name].num_rows and not faults:
                 faults.append(f"{config.source}: no images in split {name}")
-    faults += _shared_images(config.source, tables)
+    faults += _find_shared_images(config.source, tables)
     if "train" in names and len(source.classes) == 1:
-        faults.append(
-            f"{display_path(config.source)}: at least two classes must be there, got {source.classes[0]!r} only"
-        )
+        faults.append(f"{display_path(config.source)}: at least two classes are needed, got only {source.classes[0]!r}")
     if faults:
         raise DataError(dict.fromkeys(faults))
     return Dataset(
         source=config.source,
         classes=source.classes,
-        fingerprint=_fingerprint(tables, source.classes, config.folds),
+        fingerprint=_compute_fingerprint(tables, source.classes, config.folds),
         image_size=image_size,
-        splits={name: _split(name, tables[name], image_size) for name in names},
+        splits={name: _build_split(name, tables[name], image_size) for name in names},
         config=config,
         whole_train=whole_train,
     )
 
 
 def default_stored_side(image_size: int) -> int:
-    """Longest short side, in pixels, at which whole images are stored for crops of ``image_size``."""
+    """Largest short side, in pixels, of stored whole images for crops of ``image_size``."""
+    # 8 / 7: the usual ratio of 256 to 224 px between the resized image and its crop.
     return round(image_size * 8 / 7)
 
 
-def _listed(config: DataConfig, names: Sequence[str]) -> Source:
-    """The source with the splits asked for; also those that they are merged from."""
+def _list_source(config: DataConfig, names: Sequence[str]) -> Source:
+    """The source with the splits ``names``, and with the splits that they are merged from."""
     make = merge_splits if config.merged_held_out_per_class else fold_splits if config.folds else None
     if make is None or not set(MERGED) & set(names):
         return list_source(config, names)
     return make(list_source(config, tuple(dict.fromkeys((*MERGED, *names)))), config)
 
 
-def _storage(config: DataConfig, image_size: int, is_whole: bool) -> ImageStorage:
+def _choose_storage(config: DataConfig, image_size: int, is_whole: bool) -> ImageStorage:
     if not is_whole:
         return Squares(image_size)
     return Whole(config.stored_side or default_stored_side(image_size), config.storage)
 
 
-def _split(name: str, table: pa.Table, image_size: int) -> Split:
+def _build_split(name: str, table: pa.Table, image_size: int) -> Split:
     return Split(
         name=name,
         sample_ids=tuple(table["sample_id"].to_pylist()),
         labels=table["label"].to_numpy(),
-        images=WholeImages(table) if "height" in table.column_names else _squares(table, image_size),
+        images=WholeImages(table) if "height" in table.column_names else _map_squares(table, image_size),
     )
 
 
-def _squares(table: pa.Table, image_size: int) -> np.ndarray:
+def _map_squares(table: pa.Table, image_size: int) -> np.ndarray:
     return table["image"].chunk(0).flatten().to_numpy().reshape(-1, image_size, image_size, 3)
 
 
-def _fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str], folds: int | None) -> str | None:
-    """Of the images and who is in which split; with folds the same for each of them, since all are held out once."""
+def _compute_fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str], folds: int | None) -> str | None:
+    """A hash of the images and their splits. All folds have the same one, because each image is held out once."""
     if not {"train", "held_out"} <= set(tables):
         return None
     rows = []
@@ -152,28 +151,28 @@ def _fingerprint(tables: Mapping[str, pa.Table], classes: Sequence[str], folds: 
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
 
-def _shared_images(source: str, tables: Mapping[str, pa.Table]) -> list[str]:
-    """A fault for each pair of equal images in train and held_out; those of test are only logged."""
+def _find_shared_images(source: str, tables: Mapping[str, pa.Table]) -> list[str]:
+    """A fault for each pair of equal images in train and held_out. Equal images in test are only logged."""
     where = display_path(source)
     for name in ("train", "held_out"):
-        if pairs := _equal_pairs(tables, name, "test"):
+        if pairs := _find_equal_pairs(tables, name, "test"):
             first = " and ".join(pairs[0])
-            log.warning("%s: %d images of %s stand in test too, first %s", where, len(pairs), name, first)
+            log.warning("%s: %d images of %s are also in test, first %s", where, len(pairs), name, first)
     return [
         f"{where}: train image {a} and held_out image {b} are the same; remove one of them"
-        for a, b in _equal_pairs(tables, "train", "held_out")
+        for a, b in _find_equal_pairs(tables, "train", "held_out")
     ]
 
 
-def _equal_pairs(tables: Mapping[str, pa.Table], a: str, b: str) -> list[tuple[str, str]]:
-    """Sample ids of every two images with the same pixels, one of split ``a`` and one of ``b``."""
+def _find_equal_pairs(tables: Mapping[str, pa.Table], a: str, b: str) -> list[tuple[str, str]]:
+    """Sample ids of all pairs of images with the same pixels, one in split ``a`` and one in split ``b``."""
     if not {a, b} <= set(tables):
         return []
-    of_pixels: dict[bytes, list[str]] = {}
+    ids_by_pixels: dict[bytes, list[str]] = {}
     for pixels, sample_id in _columns(tables[a], "pixels_sha256", "sample_id"):
-        of_pixels.setdefault(pixels, []).append(sample_id)
+        ids_by_pixels.setdefault(pixels, []).append(sample_id)
     others = _columns(tables[b], "pixels_sha256", "sample_id")
-    return [(one, other) for pixels, other in others for one in of_pixels.get(pixels, ())]
+    return [(one, other) for pixels, other in others for one in ids_by_pixels.get(pixels, ())]
 
 
 def _columns(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Which files count as images, and walking a folder for them."""
+"""Find image files in a folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from raysearch.io import display_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
-"""A file with another ending is no image of the source."""
+"""File endings of images; files with other endings are ignored."""
 
 
 def is_image(name: str) -> bool:
@@ -16,12 +16,12 @@ def is_image(name: str) -> bool:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; a link that leads nowhere is none."""
+    """Whether it is a folder or a link to a folder. False for a broken link."""
     return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
-def visible(folder: Path | str, faults: list[str]) -> list[os.DirEntry[str]]:
-    """Entries of a folder that are not hidden, by name; what cannot be listed or named becomes a fault."""
+def list_visible(folder: Path | str, faults: list[str]) -> list[os.DirEntry[str]]:
+    """Entries of a folder that are not hidden, sorted by name. Appends what cannot be listed or named to ``faults``."""
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
@@ -38,8 +38,8 @@ def visible(folder: Path | str, faults: list[str]) -> list[os.DirEntry[str]]:
 
 
 def walk_images(folder: Path | str, faults: list[str]) -> Iterator[os.DirEntry[str]]:
-    """Every image file below ``folder``, in the order of names; links are followed, but not in circles."""
-    for entry in visible(folder, faults):
+    """Every image file below ``folder``, sorted by name. Follows links, except links to a folder above themselves."""
+    for entry in list_visible(folder, faults):
         if not is_folder(entry):
             if is_image(entry.name):
                 yield entry
@@ -49,8 +49,8 @@ def walk_images(folder: Path | str, faults: list[str]) -> Iterator[os.DirEntry[s
             yield from walk_images(entry.path, faults)
 
 
-def nearest_sibling(path: Path, others: tuple[str, ...] = ()) -> str:
-    """``"; did you mean 'x'?"`` from what lies beside a missing ``path``; empty when nothing is near."""
+def suggest_sibling(path: Path, others: tuple[str, ...] = ()) -> str:
+    """A hint with the nearest name beside a missing ``path``, ``"; did you mean 'x'?"``, or an empty text."""
     parent = path.absolute().parent
     beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
     close = get_close_matches(path.name, [*beside, *others], n=1)

@@ -1,4 +1,4 @@
-"""Folders with a folder for each class: below train/ val/ [test/], or one that is split here."""
+"""Folders with one folder per class: in train/, val/ and optionally test/, or in one folder that is split here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,34 +6,34 @@ from functools import partial
 from pathlib import Path
 
 from raysearch.config import DataConfig
-from raysearch.data.files import SUFFIXES, is_folder, is_image, visible, walk_images
+from raysearch.data.files import SUFFIXES, is_folder, is_image, list_visible, walk_images
 from raysearch.data.records import STORED_NAMES, Record, Source, SplitSource
-from raysearch.data.splitting import divide, settings_out_of_place, sizes_of
+from raysearch.data.splitting import divide, find_split_settings, split_sizes
 from raysearch.io import display_path
 
 
 @dataclass(frozen=True)
 class _File:
     sample_id: str
-    """Path below the source, with slashes"""
+    """Path relative to the source, with slashes"""
     label: str
-    """The class folder's name"""
+    """Name of the class folder"""
     size_bytes: int
     modified_ns: tuple[int, int]
-    """Content and inode: restoring the first alone hides no change"""
+    """Modification times of the content and of the inode. A program can restore the first but not the second."""
 
 
 def list_split_folders(root: Path, config: DataConfig, splits: Sequence[str]) -> Source:
-    """A folder that brings its own splits. Only the folders of ``splits`` are looked at."""
-    faults = settings_out_of_place(config, display_path(root))
+    """List a folder with its own splits. Reads only the folders of ``splits``."""
+    faults = find_split_settings(config, display_path(root))
     listings: dict[str, dict[str, list[_File]]] = {}
     for split in splits:
         folder = root / STORED_NAMES[split]
         if folder.is_dir():
             listings[split] = _list_classes(folder, root, faults)
         else:
-            beside = ", ".join(f"{entry.name}/" for entry in visible(root, faults) if is_folder(entry))
-            faults.append(f"{display_path(folder)}: no such folder, so no split {split}; there is {beside}")
+            beside = ", ".join(f"{entry.name}/" for entry in list_visible(root, faults) if is_folder(entry))
+            faults.append(f"{display_path(folder)}: no such folder, so no split {split}; found {beside}")
     classes = tuple(sorted({name for listing in listings.values() for name in listing}))
     faults += _missing_classes(root, listings, classes)
     return Source(
@@ -47,12 +47,12 @@ def list_split_folders(root: Path, config: DataConfig, splits: Sequence[str]) ->
 
 
 def list_class_folders(root: Path, config: DataConfig, splits: Sequence[str]) -> Source:
-    """One folder of class folders, which is split here, stratified by class."""
+    """List one folder of class folders and split it, stratified by class."""
     faults: list[str] = []
     listing = _list_classes(root, root, faults)
     files = {file.sample_id: file for found in listing.values() for file in found}
     ids = {name: [file.sample_id for file in found] for name, found in listing.items() if found}
-    parts, too_small = divide(ids, sizes_of(config), config.seed, display_path(root))
+    parts, too_small = divide(ids, split_sizes(config), config.seed, display_path(root))
     classes = tuple(sorted(listing))
     return Source(
         classes,
@@ -62,22 +62,22 @@ def list_class_folders(root: Path, config: DataConfig, splits: Sequence[str]) ->
 
 
 def leaves_images_for_test(root: Path, config: DataConfig) -> bool:
-    """Whether splitting one folder of class folders leaves an image for test."""
-    sizes = sizes_of(config)
-    return any(len(files) > sum(sizes.of(len(files))) for files in _list_classes(root, root, []).values())
+    """Whether `list_class_folders` leaves at least one image for test."""
+    sizes = split_sizes(config)
+    return any(len(files) > sum(sizes.for_class(len(files))) for files in _list_classes(root, root, []).values())
 
 
 def _list_classes(folder: Path, root: Path, faults: list[str]) -> dict[str, list[_File]]:
-    """The image files of each class folder in ``folder``; an empty class keeps its name."""
+    """The image files by class folder. A class without images has an empty list."""
     where = display_path(folder)
     listing = {}
-    for entry in visible(folder, faults):
+    for entry in list_visible(folder, faults):
         if is_folder(entry):
             listing[entry.name] = _list_class(Path(entry.path), root, entry.name, faults)
         elif is_image(entry.name):
             faults.append(f"{where}/{entry.name}: an image outside any class folder; move it into one")
     if not listing:
-        faults.append(f"{where}: no images: expected a folder for each class with images in it")
+        faults.append(f"{where}: no images: expected a folder for each class, with images in it")
     return listing
 
 

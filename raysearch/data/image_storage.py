@@ -1,4 +1,4 @@
-"""What the cache keeps of a split's images: `Squares` here, whole images in `raysearch.data.whole`."""
+"""How the cache stores images: centre squares here, whole images in `raysearch.data.whole`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ FACTS: dict[str, pa.DataType] = {
     "stored_sha256": pa.binary(32),
     "pixels_sha256": pa.binary(32),
 }
-"""The columns of every storage: whose image it is, SHA-256 of the stored bytes and of the decoded RGB pixels."""
+"""The columns of every storage: id and label, SHA-256 of the encoded bytes and of the decoded RGB pixels."""
 
 
 class Row(NamedTuple):
-    """A decoded sample: `FACTS`, and what its form keeps of the image."""
+    """A decoded sample: its `FACTS`, and the result of `ImageStorage.keep`."""
 
     sample_id: str
     label: int
@@ -31,29 +31,29 @@ class Row(NamedTuple):
 
 
 class ImageStorage(Protocol):
-    """How images are kept. `keep` runs in many threads at once."""
+    """How the cache stores images. `keep` must be thread-safe."""
 
     @property
     def key(self) -> list[Any]:
-        """Plain values that differ between forms which keep other things."""
+        """JSON values that identify the storage; part of the cache key."""
 
     @property
     def schema(self) -> pa.Schema:
-        """`FACTS`, then the form's own columns."""
+        """`FACTS`, then the columns of this storage."""
 
-    def settled(self, records: Sequence[Record]) -> Self:
-        """The form for just these records, where it depends on how large they are."""
+    def resolve(self, records: Sequence[Record]) -> Self:
+        """The storage for these records, for a storage that depends on their sizes."""
 
     def keep(self, image: Image.Image, stored: bytes) -> Any:
-        """What is kept of an upright RGB image, of which ``stored`` is the encoded storage."""
+        """What to store of an upright RGB image; ``stored`` has its encoded bytes."""
 
     def batches(self, rows: Iterable[Row], count: int) -> Iterator[pa.RecordBatch]:
-        """``rows``, at most ``count``, as the file's batches."""
+        """The record batches of ``rows``; ``count`` is an upper bound of their number."""
 
 
 @dataclass(frozen=True)
 class Squares:
-    """The centre square at one size, as `raysearch.data.prepare_image` makes it: one array for the whole split."""
+    """The centre square at one size (`raysearch.data.images.square`), in one array for the whole split."""
 
     image_size: int
 
@@ -65,25 +65,25 @@ class Squares:
     def schema(self) -> pa.Schema:
         return pa.schema({**FACTS, "image": pa.list_(pa.uint8(), self.image_size**2 * 3)})
 
-    def settled(self, records: Sequence[Record]) -> Self:
+    def resolve(self, records: Sequence[Record]) -> Self:
         return self
 
     def keep(self, image: Image.Image, stored: bytes) -> np.ndarray:
         return square(image, self.image_size)
 
     def batches(self, rows: Iterable[Row], count: int) -> Iterator[pa.RecordBatch]:
-        """A single batch, so that a reader can map it as one array."""
+        """A single batch, so that a reader can map all images as one array."""
         images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
         facts: list[Sequence[Any]] = []
         for row in rows:
             images[len(facts)] = row.kept
             facts.append(row[:-1])
         flat = pa.array(images[: len(facts)].ravel())
-        yield batch_of(self.schema, facts, [pa.FixedSizeListArray.from_arrays(flat, self.image_size**2 * 3)])
+        yield build_batch(self.schema, facts, [pa.FixedSizeListArray.from_arrays(flat, self.image_size**2 * 3)])
 
 
-def batch_of(schema: pa.Schema, facts: Sequence[Sequence[Any]], columns: Sequence[Any]) -> pa.RecordBatch:
-    """A batch of `FACTS`, given by row, and the form's own ``columns``."""
+def build_batch(schema: pa.Schema, facts: Sequence[Sequence[Any]], columns: Sequence[Any]) -> pa.RecordBatch:
+    """A record batch from the `FACTS` of each row and the ``columns`` of the storage."""
     by_name = [list(column) for column in zip(*facts, strict=True)] or [[] for _ in FACTS]
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)

@@ -1,4 +1,4 @@
-"""Decoding, and the one preprocessing that training and prediction share."""
+"""Decoding, and the preprocessing that training and prediction share."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from raysearch.data.files import SUFFIXES, nearest_sibling, walk_images
+from raysearch.data.files import SUFFIXES, suggest_sibling, walk_images
 from raysearch.errors import DataError
 from raysearch.io import display_path
 
@@ -28,28 +28,28 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns an image of each EXIF orientation upright (EXIF 2.32, table 6)."""
+"""The operation that turns an image upright, by EXIF orientation (EXIF 2.32, table 6)."""
 
 
 class BadImage(ValueError):
-    """Bytes that cannot be decoded; the message is the reason."""
+    """The bytes cannot be decoded; the message is the reason."""
 
 
 def prepare_image(image: Image.Image, image_size: int) -> np.ndarray:
-    """``image`` as the network sees it: uint8 [image_size, image_size, 3].
+    """The network's input before normalisation: uint8 [image_size, image_size, 3].
 
-    Upright by its EXIF orientation, RGB (see `to_rgb`), first frame, the centre square resized bicubically
-    with antialiasing. Raises `OSError` for a truncated file, `BadImage` for pixels without a known range.
+    Converts with `to_rgb`, then resizes the centre square bicubically with antialiasing. Raises `OSError` for a
+    truncated file and `BadImage` for pixels without a known range.
     """
     return square(to_rgb(image), image_size)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The first frame, upright, in 8-bit RGB.
+    """The first frame in 8-bit RGB, turned upright by its EXIF orientation.
 
-    16-bit grey is divided by 257 (65535 becomes 255); transparency is laid over white.
+    Divides 16-bit grey by 257 (65535 becomes 255) and lays transparent images over white.
     """
-    image.load()  # before the orientation is read: TIFF turns itself here, PNG may store it behind the pixels
+    image.load()  # before reading the orientation: Pillow turns TIFF here, and PNG may store the EXIF after the pixels
     if (orientation := _orientation(image)) in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -63,12 +63,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def square(image: Image.Image, image_size: int) -> np.ndarray:
-    """The centre square of an RGB image, resized: uint8 [image_size, image_size, 3]."""
+    """The resized centre square of an RGB image: uint8 [image_size, image_size, 3]."""
     return np.asarray(ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC))
 
 
 def decode(stored: bytes) -> Image.Image:
-    """An encoded image as 8-bit RGB. Raises `BadImage`; a truncated image is bad, never half black."""
+    """An encoded image as 8-bit RGB. Raises `BadImage`, also for a truncated image."""
     if not stored:
         raise BadImage("empty file (0 bytes)")
     try:
@@ -76,15 +76,15 @@ def decode(stored: bytes) -> Image.Image:
             return to_rgb(image)
     except UnidentifiedImageError:
         raise BadImage(f"not an image in a known format ({len(stored)} bytes)") from None
-    except Exception as error:  # decoders raise many kinds for malformed bytes
+    except Exception as error:  # Pillow's decoders raise many types for malformed bytes
         raise BadImage(str(error) or type(error).__name__) from error
 
 
 @contextmanager
 def decoding_pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads to decode in, without Pillow's remarks on odd but readable files.
+    """A thread pool for decoding, with Pillow's warnings about unusual but readable files switched off.
 
-    The filter is set around the threads, not in them, because warning filters are the whole process's.
+    Warning filters belong to the process, so they are set once around the threads.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -92,19 +92,19 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def find_images(path: Path) -> list[Path]:
-    """The file itself, or every image below a folder, sorted; hidden files and folders are left out.
+    """The file ``path``, or every image below the folder ``path``, sorted. Skips hidden files and folders.
 
-    Raises `DataError` when there is nothing at ``path``, or no image below it.
+    Raises `DataError` if ``path`` does not exist or contains no image.
     """
     if path.is_file():
         return [path]
     where = display_path(path)
     if not path.is_dir():
-        raise DataError(f"{where}: no such file or folder{nearest_sibling(path)}")
+        raise DataError(f"{where}: no such file or folder{suggest_sibling(path)}")
     faults: list[str] = []
     found = [Path(entry.path) for entry in walk_images(path, faults)]
     if not found and not faults:
-        faults = [f"{where}: no images in it ({', '.join(SUFFIXES)})"]
+        faults = [f"{where}: no images in this folder ({', '.join(SUFFIXES)})"]
     if faults:
         raise DataError(faults)
     return found
@@ -113,9 +113,10 @@ def find_images(path: Path) -> list[Path]:
 def read_images(
     paths: Sequence[Path], image_size: int, batch_size: int = 256
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Prepared images of loose files, in order: the paths as text, and uint8 [batch, size, size, 3].
+    """Prepared images in the order of ``paths``: pairs of paths as text and uint8 [batch, size, size, 3].
 
-    Nothing more is handed out after the first undecodable file; all of them are then named in one `DataError`.
+    After the first file that cannot be decoded, no further batch is returned. At the end, one `DataError` names all
+    such files.
     """
     faults: list[str] = []
     for start in range(0, len(paths), batch_size):
@@ -141,12 +142,18 @@ def _read_image(path: Path, image_size: int) -> np.ndarray | str:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(_ORIENTATION_TAG, 1)
-    except (SyntaxError, struct.error, ValueError, KeyError, TypeError):  # malformed EXIF beside good pixels
+    except (
+        SyntaxError,
+        struct.error,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # malformed EXIF; the pixels are usable
         return 1
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)
     if pixels.min() < 0 or pixels.max() > 65535:
-        raise BadImage(f"pixels {pixels.min()}..{pixels.max()} are beyond 16 bits; store 8 or 16 bits")
+        raise BadImage(f"pixels {pixels.min()}..{pixels.max()} are outside the 16-bit range; store 8 or 16 bits")
     return Image.fromarray(np.round(pixels / 257).astype(np.uint8)).convert("RGB")

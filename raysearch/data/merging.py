@@ -1,4 +1,4 @@
-"""Train and held_out as one set, of which a few images a class are held out: for a final model."""
+"""Merge train and held_out for a final model, holding out a few images per class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +10,13 @@ from raysearch.data.splitting import in_draw_order
 from raysearch.io import display_path
 
 MERGED = ("train", "held_out")
-"""The splits that become one."""
+"""The splits that are merged."""
 
 
 def merge_splits(source: Source, config: DataConfig) -> Source:
-    """``source`` with `data.merged_held_out_per_class` images a class of `MERGED` as held_out, the rest as train.
+    """``source`` with `data.merged_held_out_per_class` images per class as held_out and the rest as train.
 
-    A source in which one of the two is missing has faults that say so, and is returned as it is.
+    A source without one of the two splits is returned unchanged; its faults already name the missing split.
     """
     if not set(MERGED) <= set(source.splits):
         return source
@@ -29,12 +29,12 @@ def merge_splits(source: Source, config: DataConfig) -> Source:
 def _load(source: Source, config: DataConfig, split: str) -> tuple[list[Record], list[str]]:
     loaded = {name: source.splits[name].load() for name in MERGED}
     faults = [fault for _, wrong in loaded.values() for fault in wrong]
-    records = records_of_one_set({name: records for name, (records, _) in loaded.items()})
+    records = join_splits({name: records for name, (records, _) in loaded.items()})
     held_out: set[str] = set()
     for label, name in enumerate(source.classes):
         order = in_draw_order([record.sample_id for record in records if record.label == label], config.seed)
         n_held_out = config.merged_held_out_per_class or 0
-        # From the end, where `divide` has its held_out: a source that is split here learns from all of its train.
+        # From the end, where `divide` puts held_out: in a source that is split here, all train images stay in train.
         held_out.update(order[len(order) - n_held_out :])
         if n_held_out >= len(order):
             faults.append(_too_many(config, name, len(order)))
@@ -42,8 +42,8 @@ def _load(source: Source, config: DataConfig, split: str) -> tuple[list[Record],
     return sorted(chosen, key=lambda record: record.sample_id), faults
 
 
-def records_of_one_set(records: Mapping[str, Sequence[Record]]) -> list[Record]:
-    """All records; where an id stands in both splits (rows of two files), every id gets its split's name in front."""
+def join_splits(records: Mapping[str, Sequence[Record]]) -> list[Record]:
+    """All records. If an id is in both splits (rows of two files), every id gets the prefix ``<split>/``."""
     ids = [{record.sample_id for record in found} for found in records.values()]
     if not set.intersection(*ids):
         return [record for found in records.values() for record in found]
@@ -54,7 +54,7 @@ def records_of_one_set(records: Mapping[str, Sequence[Record]]) -> list[Record]:
 
 def _too_many(config: DataConfig, name: str, count: int) -> str:
     return (
-        f"{display_path(config.source)}: class {name!r} has {count} images in train and held_out together, of which "
-        f"one at least must be left to learn from; got data.merged_held_out_per_class "
-        f"{config.merged_held_out_per_class}: lower it, or add images"
+        f"{display_path(config.source)}: class {name!r} has {count} images in train and held_out together, and at "
+        f"least one must stay in train, got data.merged_held_out_per_class {config.merged_held_out_per_class}; lower "
+        "it, or add images"
     )

@@ -1,7 +1,7 @@
-"""Folders with train.parquet, val.parquet[, test.parquet] in the Hugging Face image layout.
+"""Folders with train.parquet, val.parquet and optionally test.parquet in the Hugging Face image layout.
 
-Column `image` is struct<bytes: binary, path: string>, column `label` an integer; the class names are in the
-schema's metadata under `huggingface` (ClassLabel).
+Column `image` is struct<bytes: binary, path: string>, column `label` is an integer. The schema's metadata has the
+class names under `huggingface` (ClassLabel).
 """
 
 import json
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from raysearch.config import DataConfig
 from raysearch.data.records import STORED_NAMES, Record, Source, SplitSource
-from raysearch.data.splitting import settings_out_of_place
+from raysearch.data.splitting import find_split_settings
 from raysearch.io import display_path
 
 
@@ -23,15 +23,15 @@ def parquet_file(root: Path, split: str) -> Path:
 
 
 def list_parquet(root: Path, config: DataConfig, splits: Sequence[str]) -> Source:
-    """Reads schemas and labels, no images. Only the files of ``splits`` are looked at."""
-    faults = settings_out_of_place(config, display_path(root))
+    """List the splits. Reads schemas and labels but no images, and only the files of ``splits``."""
+    faults = find_split_settings(config, display_path(root))
     classes: dict[str, tuple[str, ...]] = {}
     found = {}
     for split in splits:
         path = parquet_file(root, split)
         if not path.is_file():
             beside = ", ".join(sorted(other.name for other in root.glob("*.parquet")))
-            faults.append(f"{display_path(path)}: no such file, so no split {split}; there is {beside}")
+            faults.append(f"{display_path(path)}: no such file, so no split {split}; found {beside}")
             continue
         names, wrong = _read_classes(path)
         faults += wrong
@@ -46,7 +46,7 @@ def list_parquet(root: Path, config: DataConfig, splits: Sequence[str]) -> Sourc
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], list[str]]:
-    """The class names that the schema declares, and what is wrong with the schema."""
+    """The class names in the schema, and the faults of the schema."""
     where = display_path(path)
     try:
         schema = pq.read_schema(path)
@@ -65,7 +65,7 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], list[str]]:
     except (TypeError, KeyError, ValueError):
         names = []
     if not names:
-        faults.append(f"{where}: no class names: the metadata `huggingface` must hold a ClassLabel `label`")
+        faults.append(f"{where}: no class names: the metadata `huggingface` must contain a ClassLabel `label`")
     return tuple(map(str, names)), faults
 
 
@@ -81,14 +81,14 @@ def _is_image_type(kind: pa.DataType) -> bool:
 
 
 def _label_faults(path: Path, classes: Sequence[str], complete: bool) -> list[str]:
-    """Labels out of range, and if the split must be ``complete``, classes without an image."""
+    """Labels out of range and, if the split must be ``complete``, classes without an image."""
     where = display_path(path)
     try:
         labels = pq.read_table(path, columns=["label"], partitioning=None)["label"].to_pylist()
     except (OSError, pa.ArrowException) as error:
         return [f"{where}: not readable as Parquet: {_first_line(error)}"]
     if not labels:
-        return [f"{where}: no images in it"]
+        return [f"{where}: no rows"]
     faults = [
         f"{where}: row {row}: label must be in 0..{len(classes) - 1}, got {label}"
         for row, label in enumerate(labels)
@@ -103,8 +103,8 @@ def _label_faults(path: Path, classes: Sequence[str], complete: bool) -> list[st
 def _differing_classes(root: Path, classes: Mapping[str, tuple[str, ...]]) -> list[str]:
     first = next(iter(classes), "")
     return [
-        f"{display_path(parquet_file(root, split))}: its classes are {list(names)}, unlike "
-        f"{list(classes[first])} of {parquet_file(root, first).name}; all files must name the same in one order"
+        f"{display_path(parquet_file(root, split))}: the classes are {list(names)}, but those of "
+        f"{parquet_file(root, first).name} are {list(classes[first])}; all files need the same classes in one order"
         for split, names in classes.items()
         if names != classes[first]
     ]
@@ -122,14 +122,14 @@ def _load(path: Path, split: str, num_classes: int) -> tuple[list[Record], list[
     for row, (sample_id, image, label) in enumerate(rows):
         name = f"{where}: row {row} ({sample_id})"
         if not image or image["bytes"] is None:
-            faults.append(f"{name}: no bytes; the image itself must be in the file")
+            faults.append(f"{name}: no bytes; the file must contain the image itself")
         elif label is not None and 0 <= label < num_classes:
             records.append(Record(sample_id, label, name, image["bytes"]))
     return records, faults
 
 
 def _sample_ids(images: Sequence[dict | None], split: str) -> list[str]:
-    """``image.path`` if every row of the file has one of its own, else ``<split>/<row>`` for every row."""
+    """``image.path`` of every row if all are present and unique, otherwise ``<split>/<row>``."""
     paths = [image.get("path") if image else None for image in images]
     if all(paths) and len(set(paths)) == len(paths):
         return [str(path) for path in paths]

@@ -1,4 +1,4 @@
-"""What a source hands over: who is in which split, and how to get at the stored bytes."""
+"""What a source returns: the splits with their records, and how to read the encoded images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from typing import Any
 from raysearch.errors import DataError, did_you_mean
 
 SPLITS = ("train", "held_out", "test")
-"""Learned from; decides; only ever scored on."""
+"""train is for training; held_out is for every decision; test is only for evaluation."""
 
 STORED_NAMES = {"train": "train", "held_out": "val", "test": "test"}
-"""What a split is called in a source's file and folder names."""
+"""Split names in the file and folder names of a source."""
 
 _KNOWN_NAMES = {"train": "train", "held_out": "held_out", "val": "held_out", "test": "test"}
 
@@ -24,9 +24,9 @@ class Record:
     label: int
     """Index in the source's classes"""
     where: str
-    """What messages call it"""
+    """Its name in messages"""
     stored: bytes | Path
-    """The encoded image, or the file that holds it"""
+    """The encoded image, or its file"""
 
     def read(self) -> bytes:
         """The encoded image. Raises `OSError`."""
@@ -38,14 +38,14 @@ class SplitSource:
     """One split of a source, listed but not read."""
 
     identity: Any
-    """Plain values that change when the split's content does; the cache's key"""
+    """JSON values that change when the content of the split changes; part of the cache key"""
     load: Callable[[], tuple[Sequence[Record], list[str]]]
-    """The split's records, and the faults found in reading them"""
+    """Returns the records and the faults found while reading"""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source as listed: its classes, the splits asked for, and what is wrong so far."""
+    """A listed source: classes, requested splits, and the faults found so far."""
 
     classes: tuple[str, ...] = ()
     splits: Mapping[str, SplitSource] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Source:
 
 
 def split_name(text: str) -> str:
-    """The split that ``text`` means; ``val`` is ``held_out``. Raises `DataError` listing the known names."""
+    """The split named ``text``; ``val`` is another name of ``held_out``. Raises `DataError` for an unknown name."""
     if text not in _KNOWN_NAMES:
         raise DataError(f"split {text!r}: unknown{did_you_mean(text, _KNOWN_NAMES)}")
     return _KNOWN_NAMES[text]

@@ -1,11 +1,11 @@
-"""Which kind of source a text means. A new kind is one function and one line here."""
+"""Detects the kind of a source. A new kind of folder needs one function and one line in `FOLDERS`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from raysearch.config import DataConfig
 from raysearch.data.digits import list_digits
-from raysearch.data.files import is_folder, nearest_sibling, visible
+from raysearch.data.files import is_folder, list_visible, suggest_sibling
 from raysearch.data.folder import leaves_images_for_test, list_class_folders, list_split_folders
 from raysearch.data.parquet import list_parquet, parquet_file
 from raysearch.data.records import SPLITS, STORED_NAMES, Source
@@ -17,23 +17,23 @@ FOLDERS: dict[str, Callable[[Path, DataConfig, Sequence[str]], Source]] = {
     "split_folders": list_split_folders,
     "class_folders": list_class_folders,
 }
-"""Kinds of folders; `kind_of` tells which one a folder is."""
+"""The function that lists each kind of folder; `detect_folder_kind` returns the key."""
 
 
 def list_source(config: DataConfig, splits: Sequence[str]) -> Source:
-    """The splits asked for, listed but not decoded. Raises `DataError` when there is no such source."""
+    """List the requested splits without decoding images. Raises `DataError` if the source does not exist."""
     if config.source == "digits":
         return list_digits(config, splits)
     root = source_folder(config)
-    return FOLDERS[kind_of(root)](root, config, splits)
+    return FOLDERS[detect_folder_kind(root)](root, config, splits)
 
 
 def available_splits(config: DataConfig) -> tuple[str, ...]:
-    """The splits that a source has, by its file and folder names. Raises `DataError` when it is missing."""
+    """The splits of a source, from its file and folder names. Raises `DataError` if the source does not exist."""
     if config.source == "digits":
         return SPLITS
     root = source_folder(config)
-    kind = kind_of(root)
+    kind = detect_folder_kind(root)
     if kind == "parquet":
         return tuple(split for split in SPLITS if parquet_file(root, split).is_file())
     if kind == "split_folders":
@@ -42,24 +42,25 @@ def available_splits(config: DataConfig) -> tuple[str, ...]:
 
 
 def source_folder(config: DataConfig) -> Path:
-    """The folder that the config names. Raises `DataError` with the nearest name beside it."""
+    """The folder of the config's source. Raises `DataError` with the nearest name if it does not exist."""
     require_local("data source", config.source)
     root = Path(config.source)
     if root.is_dir():
         return root
     where = display_path(root)
     if root.exists():
-        raise DataError(f"{where}: a source must be a folder or `digits`, got a file; give the folder it is in")
-    raise DataError(f"{where}: no such folder, and not `digits`{nearest_sibling(root, ('digits',))}")
+        raise DataError(f"{where}: a source must be a folder or `digits`, got a file; give its folder instead")
+    raise DataError(f"{where}: no such folder, and not `digits`{suggest_sibling(root, ('digits',))}")
 
 
-def kind_of(root: Path) -> str:
-    """A key of `FOLDERS`. A class may be called `train`, so a split folder must hold folders itself."""
+def detect_folder_kind(root: Path) -> str:
+    """The key of `FOLDERS` for a folder."""
     if any(parquet_file(root, split).is_file() for split in SPLITS):
         return "parquet"
-    folders = {entry.name: entry for entry in visible(root, []) if is_folder(entry)}
+    # A class may be called `train`, so a split folder must contain folders itself.
+    folders = {entry.name: entry for entry in list_visible(root, []) if is_folder(entry)}
     stored = set(STORED_NAMES.values())
-    inside = [visible(entry.path, []) for name, entry in folders.items() if name in stored]
+    inside = [list_visible(entry.path, []) for name, entry in folders.items() if name in stored]
     if (folders and set(folders) <= stored) or any(is_folder(entry) for found in inside for entry in found):
         return "split_folders"
     return "class_folders"

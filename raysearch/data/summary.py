@@ -1,4 +1,4 @@
-"""Images a class and split of a source, as text."""
+"""A table of images per class and split, as text."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from raysearch.data.sources import available_splits
 
 
 def check_source(source: str, splits: Sequence[str] | None = None) -> list[str]:
-    """Decode every image of ``source`` in ``splits`` (train, val, test; None: those that are there); its `summary`.
+    """Decode every image of ``source`` and return the lines of its `format_summary`.
 
-    Raises a `DataError` with every fault.
+    ``splits``: train, val or test; None: train, val, and test if it exists. Raises one `DataError` with all faults.
     """
     config = DataConfig(source=source)
     if not splits:
         splits = ["train", "held_out", *(["test"] if "test" in available_splits(config) else [])]
-    return summary(open_dataset(config, TrialConfig().image_size, splits))
+    return format_summary(open_dataset(config, TrialConfig().image_size, splits))
 
 
-def summary(dataset: Dataset) -> list[str]:
-    """A table of images a class and split, as lines."""
+def format_summary(dataset: Dataset) -> list[str]:
+    """Source, classes, fingerprint, and a table of images per class and split, as lines."""
     counts = [np.bincount(split.labels, minlength=len(dataset.classes)) for split in dataset.splits.values()]
     rows = [("class", *dataset.splits), *zip(dataset.classes, *counts, strict=True)]
     rows.append(("all", *dataset.counts.values()))
@@ -29,7 +29,7 @@ def summary(dataset: Dataset) -> list[str]:
     return [
         f"source       {dataset.source}",
         f"classes      {len(dataset.classes)}",
-        f"fingerprint  {dataset.fingerprint or 'of train and held_out together only'}",
+        f"fingerprint  {dataset.fingerprint or 'needs both train and held_out'}",
         "",
         *("  ".join([str(row[0]).ljust(width), *(str(cell).rjust(8) for cell in row[1:])]) for row in rows),
     ]

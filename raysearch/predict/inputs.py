@@ -10,7 +10,7 @@ import numpy as np
 from raysearch.config import DataConfig
 from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.data.records import split_name
-from raysearch.data.sources import available_splits, kind_of, source_folder
+from raysearch.data.sources import available_splits, detect_folder_kind, source_folder
 from raysearch.errors import DataError
 from raysearch.predict.decoding import Batch, batch_size_of
 from raysearch.predict.files import open_files, open_parquet
@@ -108,13 +108,13 @@ def _is_source(texts: Sequence[str]) -> bool:
     if len(texts) > 1:
         return False
     path = Path(texts[0])
-    return texts[0] == "digits" or (path.is_dir() and kind_of(path) == "parquet")
+    return texts[0] == "digits" or (path.is_dir() and detect_folder_kind(path) == "parquet")
 
 
 def _split_as(source: str, data: DataConfig) -> DataConfig:
     """``source`` with its splits made as those of ``data``, as far as it leaves them to be made."""
     config = DataConfig(source=source)
-    if source == "digits" or kind_of(source_folder(config)) == "class_folders":
+    if source == "digits" or detect_folder_kind(source_folder(config)) == "class_folders":
         # With folds every image of train and held_out is some model's to learn from: they stay as they are called.
         return data.model_copy(update={"source": source, "folds": None, "fold": None})
     if not {"train", "held_out"} <= set(available_splits(config)):

@@ -35,7 +35,7 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "notes.txt").write_text("nothing here")
     (fault,) = faults_of(tmp_path / "bare")
-    assert "bare: no images: expected a folder for each class" in fault
+    assert "bare: no images: expected a folder for each class," in fault
 
 
 def test_several_faults_come_together(split_folders: Path) -> None:
@@ -100,7 +100,7 @@ def test_test_images_that_were_trained_on_are_a_warning(split_folders: Path, cap
     with caplog.at_level(logging.WARNING):
         open_dataset(DataConfig(source=str(split_folders)), 8, ("train", "val", "test"))
     (message,) = caplog.messages
-    assert "1 images of train stand in test too, first train/cat/a.png and test/cat/seen.png" in message
+    assert "1 images of train are also in test, first train/cat/a.png and test/cat/seen.png" in message
 
 
 def test_a_class_that_only_test_has_is_a_fault(split_folders: Path) -> None:
@@ -128,7 +128,7 @@ def test_parquet_with_wrong_columns_says_what_is_expected(tmp_path: Path) -> Non
     assert [fault.removeprefix(f"{root}/").split(",")[0] for fault in faults[:3]] == [
         "train.parquet: column 'image' must be struct<bytes: binary",
         "train.parquet: column 'label' must be an integer",
-        "train.parquet: no class names: the metadata `huggingface` must hold a ClassLabel `label`",
+        "train.parquet: no class names: the metadata `huggingface` must contain a ClassLabel `label`",
     ]
     assert "val.parquet: not readable as Parquet" in faults[3]
     assert len(faults) == 4
@@ -150,6 +150,6 @@ def test_parquet_rows_are_named(split_folders: Path, tmp_path: Path) -> None:
     assert "train.parquet: row 3: label must be in 0..1, got 3" in faults
     assert "train.parquet: class 'dog' is missing: no row has label 1" in faults
     assert "val.parquet: class 'cat' is missing: no row has label 1" in faults
-    assert "val.parquet: its classes are ['dog', 'cat'], unlike ['cat', 'dog'] of train.parquet" in faults
+    assert "val.parquet: the classes are ['dog', 'cat'], but those of train.parquet are ['cat', 'dog']" in faults
     assert "train image fine.png and held_out image fine.png are the same" in faults
     assert faults.count("\n") == 6

@@ -88,7 +88,7 @@ def test_only_the_split_asked_for_needs_to_exist(make_images: Callable[..., Path
     dataset = open_dataset(config, 8, ("test",))
     assert dataset.counts == {"test": 2}
     assert dataset.fingerprint is None
-    with pytest.raises(DataError, match="val: no such folder, so no split held_out; there is test/"):
+    with pytest.raises(DataError, match="val: no such folder, so no split held_out; found test/"):
         open_dataset(config, 8, ("val", "test"))
 
 
@@ -101,7 +101,7 @@ def test_parquet_gives_the_declared_order_of_classes(split_folders: Path, tmp_pa
     assert dataset.classes == ("dog", "cat")
     assert dataset.splits["test"].sample_ids == ("0", "1", "2", "3")
     assert dataset.splits["test"].labels.tolist() == [1, 1, 0, 0]
-    with pytest.raises(DataError, match=r"train\.parquet: no such file, so no split train; there is test\.parquet"):
+    with pytest.raises(DataError, match=r"train\.parquet: no such file, so no split train; found test\.parquet"):
         open_dataset(config, 8, ("train", "test"))
 
 

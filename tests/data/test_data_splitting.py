@@ -41,7 +41,7 @@ def test_another_seed_gives_another_split() -> None:
 def test_every_class_that_is_too_small_is_named() -> None:
     _, faults = divide({"a": "123", "b": "1234", "c": "1"}, SplitSizes(3, 1), 0, "here")
     assert [fault.split(":")[1] for fault in faults] == [" class 'a'", " class 'c'"]
-    assert "3 to learn from and 1 held out must be there, got 1" in faults[1]
+    assert "needs 3 train and 1 held_out images, got 1" in faults[1]
 
 
 def test_digits_come_in_the_papers_small_split() -> None:

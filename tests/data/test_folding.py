@@ -79,7 +79,8 @@ def test_more_folds_than_a_class_has_images_name_the_class(pictures):
     with pytest.raises(DataError) as caught:
         opened(pictures, 8, 0)
     assert [fault.split(": ", 1)[1] for fault in caught.value.faults] == [
-        "class 'cat' has 7 images in train and held_out together, fewer than data.folds, got 8: lower it, or add images"
+        "class 'cat' has 7 images in train and held_out together, fewer than data.folds, got 8; lower data.folds, or "
+        "add images"
     ]
 
 

@@ -104,7 +104,7 @@ def test_more_than_there_are_is_a_fault_of_each_such_class(many: Path) -> None:
         merged(many, 10)
     (fault,) = caught.value.faults
     assert "class 'dog' has 10 images in train and held_out together" in fault
-    assert "got data.merged_held_out_per_class 10: lower it, or add images" in fault
+    assert "got data.merged_held_out_per_class 10; lower it, or add images" in fault
 
 
 def test_without_a_held_out_split_the_missing_split_is_named(many: Path) -> None:

@@ -82,8 +82,8 @@ def test_jpeg_keeps_the_files_of_the_source_that_are_small_and_upright(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[int, int]] = []
-    encode = raysearch.data.whole._jpeg_of
-    monkeypatch.setattr(raysearch.data.whole, "_jpeg_of", lambda image: made.append(image.size) or encode(image))
+    encode = raysearch.data.whole._encode_jpeg
+    monkeypatch.setattr(raysearch.data.whole, "_encode_jpeg", lambda image: made.append(image.size) or encode(image))
     train = whole(source, stored_side=20, storage="jpeg")
     assert sorted(made) == [(16, 20), (17, 19), (27, 20), (400, 3)]  # not 2.jpg; 3.jpg was turned
     exact = np.asarray(decode((source / "train/a/2.jpg").read_bytes()))
@@ -197,7 +197,7 @@ def test_the_same_source_opens_at_another_size(source: Path, whole_train: bool) 
 def test_a_source_that_has_changed_since_does_not_open_at_another_size(source: Path) -> None:
     dataset = open_dataset(DataConfig(source=str(source)), 14)
     saved(source, "train/b/1.png", (21, 22))
-    with pytest.raises(DataError, match="no longer those"):
+    with pytest.raises(DataError, match="the images have changed"):
         dataset.resized(28)
 
 

@@ -185,7 +185,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
         opened(tmp_path / "photo", tmp_path / "photos", tmp_path / "empty")
     assert len(caught.value.faults) == 2
     assert "did you mean 'photos'?" in caught.value.faults[0]
-    assert "empty: no images in it" in caught.value.faults[1]
+    assert "empty: no images in this folder" in caught.value.faults[1]
 
 
 def test_parquet_files_and_others_are_not_mixed_and_a_split_goes_with_one_source(tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def _summarize(manifest: "Manifest", check: "Check", out: Path) -> list[str]:
     share = f"{100 * fitted['accuracy']:.1f} % ({100 * fitted['low']:.1f} to {100 * fitted['high']:.1f})"
     if manifest.refitted:
         lines.append(
-            f"The held-out figures of {manifest.name!r} (cross-fitted accuracy {share}) describe its members before the "
-            "refit and do not apply to the refitted members; use raysearch.evaluate on a test split to score those"
+            f"The held-out figures of {manifest.name!r} (cross-fitted accuracy {share}) describe its members before "
+            "the refit and do not apply to the refitted members; use raysearch.evaluate on a test split to score those"
         )
     else:
         lines.append(f"Cross-fitted accuracy on held-out images: {share}")

@@ -1,4 +1,4 @@
-"""The set's model card: what it is for, what it was trained on, what it is worth, how to load it, where it ends."""
+"""The set's model card: intended use, data, figures, members, how to load it, limits and licence."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,14 @@ from raysearch.predict.manifest import Manifest, MemberEntry
 
 UNKNOWN_LICENCE = "unknown: check before you share the set"
 CLASSES_SHOWN = 100
+"""Number of class names that the card lists."""
 
 
-def card_of(manifest: Manifest, ensemble: Ensemble, counts: dict[str, int | None]) -> str:
-    """Markdown with the front matter of a Hugging Face card. ``counts``: images a split, of the members' data."""
+def render_card(manifest: Manifest, ensemble: Ensemble, counts: dict[str, int | None]) -> str:
+    """Return Markdown with the front matter of a Hugging Face model card.
+
+    ``counts``: number of images per split of the members' data; None where it is unknown.
+    """
     sections = (
         _head(manifest),
         _intended_use(manifest),
@@ -33,17 +37,16 @@ def _head(manifest: Manifest) -> Iterator[str]:
     yield f"# Ensemble `{manifest.name}` of the study `{manifest.study}`"
     yield ""
     yield (
-        f"An image is put into one of {len(manifest.classes)} classes by the weighted mean of the probabilities of "
-        f"{_counted(len(manifest.members), 'member')} ({_counted(models, 'network')}), trained from scratch. "
-        "`ensemble.json` has every weight, setting and figure, and the SHA-256 of every file."
+        f"This ensemble classifies an image into one of {len(manifest.classes)} classes. It takes the weighted mean of "
+        f"the probabilities of {_counted(len(manifest.members), 'member')} ({_counted(models, 'network')}), trained "
+        "from scratch. `ensemble.json` lists every weight, setting and figure, and the SHA-256 of every file."
     )
     if manifest.refitted:
         yield ""
         yield (
-            "**Refitted**: after the figures below were found, the members were trained again on train and held-out "
-            "images together. The weights of the vote and the temperature were kept. The figures are of the members "
-            "before that and no longer apply to these; no labelled image is left that could give new ones, but for "
-            "those of a test split."
+            "**Refitted**: after the figures below were measured, the members were trained again on train and held-out "
+            "images together. The ensemble weights and the temperature did not change. The figures describe the "
+            "members before the refit and do not apply to the members of this set. Only a test split can score these."
         )
 
 
@@ -52,7 +55,7 @@ def _intended_use(manifest: Manifest) -> Iterator[str]:
     more = len(manifest.classes) - CLASSES_SHOWN
     yield from ("## Intended use", "")
     yield (
-        "Images like those it was trained on, each showing one of these classes: "
+        "Images like the training images, each showing one of these classes: "
         f"{names}{f' and {more} more' if more > 0 else ''}."
     )
 
@@ -61,7 +64,7 @@ def _data(manifest: Manifest, counts: dict[str, int | None]) -> Iterator[str]:
     shown = ", ".join(f"{count} {split.replace('_', '-')}" for split, count in counts.items() if count is not None)
     yield from ("## Data", "")
     yield f"- Source: `{Path(manifest.data.source).name}`{f' ({shown} images)' if shown else ''}"
-    yield f"- Fingerprint: `{manifest.fingerprint}` (SHA-256 over the labelled images)"
+    yield f"- Fingerprint: `{manifest.fingerprint}` (SHA-256 of the labelled images)"
     yield f"- Licence of the data: {manifest.provenance.data_licence or UNKNOWN_LICENCE}"
 
 
@@ -70,14 +73,15 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     confidence = f"{100 * fitted.confidence:g} %"
     yield from (f"## Figures{' before the refit' if manifest.refitted else ''}", "")
     yield (
-        f"On {ensemble.n} images, each held out from the networks that score it here. They chose the members, so that "
-        "the in-sample figures are too good; for the cross-fitted ones the choice was repeated without the images that "
-        f"score it ({fitted.folds} folds, dealt {_counted(fitted.repeats, 'time')})."
+        f"Measured on {ensemble.n} held-out images; no network learned from an image that it is scored on. The members "
+        "were selected on the same images, so the in-sample figures are optimistic. For the cross-fitted figures, the "
+        "selection was repeated without the images that score it "
+        f"({fitted.folds} folds, {_counted(fitted.repeats, 'random assignment')})."
     )
     if manifest.members[0].models[0].fold is not None:
         yield (
-            "Each image was scored by the one network of a member whose fold held it out; a member of this set is the "
-            "mean of its networks, which these figures do not know of."
+            "Each image was scored by the one network of a member whose fold held it out. In this set, a member is the "
+            "mean of its networks. The figures do not measure that mean."
         )
     yield from (
         "",
@@ -93,7 +97,7 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     yield ""
     yield (
         f"- Gain over the best single member: {100 * gain.accuracy:+.1f} points of accuracy ({confidence} interval "
-        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}){'' if gain.is_certain else ', which is not certain'}"
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}){'' if gain.is_certain else ', not significant'}"
     )
     yield (
         f"- Expected calibration error: {calibration.ece:.3f}; after scaling by the temperature "
@@ -109,7 +113,11 @@ def _row(name: str, fitted: Score, in_sample: Score, interval: str = "") -> str:
 
 
 def _members(manifest: Manifest) -> Iterator[str]:
-    yield from ("## Members", "", "| member | weight | backbone | image size | networks | gain by it (cross-fitted) |")
+    yield from (
+        "## Members",
+        "",
+        "| member | weight | backbone | image size | networks | gain (cross-fitted) |",
+    )
     yield "|---|---|---|---|---|---|"
     for member in manifest.members:
         crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else ""
@@ -126,7 +134,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _networks(member: MemberEntry) -> str:
     if member.models[0].fold is not None:
-        return f"{len(member.models)}, one a fold"
+        return f"{len(member.models)}, one per fold"
     if member.models[0].refit is not None:
         return f"{len(member.models)}, refitted"
     return "1"
@@ -138,7 +146,7 @@ def _loading(manifest: Manifest) -> Iterator[str]:
     yield from (
         "```",
         "",
-        "One network by plain timm (a backbone that raysearch adds needs `import raysearch.models` first):",
+        "One network in plain timm (for a backbone that raysearch adds, `import raysearch.models` first):",
     )
     yield from ("", "```python", "import timm", "")
     yield f'model = timm.create_model("local-dir:THIS_FOLDER/{first.folders[0]}", pretrained=True).eval()'
@@ -146,28 +154,29 @@ def _loading(manifest: Manifest) -> Iterator[str]:
     yield "```"
     yield ""
     yield (
-        "An image is upright RGB; its centre square, resized (bicubic, antialiased) to "
-        f"{', '.join(f'{side} px' for side in sorted({member.input_side for member in manifest.members}))}. Then less "
-        "the mean and over the deviation in each folder's `config.json`."
+        "Images are turned upright by their EXIF orientation, converted to RGB, cropped to the centre square and "
+        "resized (bicubic, antialiased) to "
+        f"{', '.join(f'{side} px' for side in sorted({member.input_side for member in manifest.members}))}. They are "
+        "normalised with the mean and standard deviation in each folder's `config.json`."
     )
     if manifest.onnx:
         inputs = ", ".join(f"`{entry.name}`" for entry in manifest.onnx.inputs)
         yield ""
         yield (
-            f"The whole vote is in `{manifest.onnx.file}` (ONNX, opset {manifest.onnx.opset}). Inputs: {inputs}, "
+            f"The whole ensemble is in `{manifest.onnx.file}` (ONNX, opset {manifest.onnx.opset}). Inputs: {inputs}, "
             "float32 [batch, 3, side, side], RGB from 0 to 255, the same images at each side, not normalised. "
-            "Outputs: `probs`, and `calibrated`, the same scaled by the temperature."
+            "Outputs: `probs`, and `calibrated`, which is `probs` scaled by the temperature."
         )
 
 
 def _limits(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     yield from ("## Limits", "")
-    yield "- An image of none of the classes gets one of them all the same."
-    yield "- Images from elsewhere than the data's may be recognised less often than the figures say."
-    yield f"- The figures are of {ensemble.n} images; the interval says how much that leaves open."
+    yield "- An image that shows none of the classes still gets one of them."
+    yield "- On images from other sources than the training data, accuracy may be lower than the figures."
+    yield f"- The figures come from {ensemble.n} images; the interval shows their uncertainty."
     if ensemble.recommended != "ensemble":
         simpler = "best single member" if ensemble.recommended == "single" else "plain mean"
-        yield f"- On these images the vote is not better for sure than the {simpler}, which is simpler."
+        yield f"- On these images the ensemble is not significantly better than the simpler {simpler}."
     yield from (f"- {note[0].upper()}{note[1:]}." for note in ensemble.notes)
 
 
@@ -177,7 +186,8 @@ def _licence(manifest: Manifest) -> Iterator[str]:
     commit = f", commit {provenance.commit[:12]}" if provenance.commit else ""
     yield from ("## Licence and origin", "")
     yield (
-        "Trained by raysearch, whose licence (Apache-2.0) says nothing about these weights: whoever trained them "
-        f"decides, within the licence of the data ({provenance.data_licence or UNKNOWN_LICENCE})."
+        "These weights were trained with raysearch. The licence of raysearch (Apache-2.0) does not cover them. Their "
+        "licence is the choice of the person who trained them, within the licence of the data "
+        f"({provenance.data_licence or UNKNOWN_LICENCE})."
     )
-    yield from ("", f"Trained with {versions or 'versions that the study does not name'}{commit}.")
+    yield from ("", f"Trained with {versions or 'unknown versions'}{commit}.")

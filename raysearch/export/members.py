@@ -1,4 +1,4 @@
-"""A member's folder: weights and config as timm writes a model to a local folder, the auxiliary head beside them."""
+"""A member's folder: weights and config in the layout of timm's local folders, and the auxiliary head."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig
 from raysearch.ensemble.library import is_dropped
 from raysearch.ensemble.results import Member
 from raysearch.errors import SetError
-from raysearch.export.dropped import fault_of_dropped
-from raysearch.export.selected import SelectedEnsemble, trial_of
+from raysearch.export.dropped import explain_dropped
+from raysearch.export.selected import SelectedEnsemble, get_trial_number
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, sha256, write_json
 from raysearch.models import build_classifier
@@ -25,58 +25,59 @@ from raysearch.predictions import joint_sha256
 
 @dataclass(frozen=True)
 class Weights:
-    """Student or teacher of one training; all views of it share a folder of the set."""
+    """The student or the teacher of one training. All of its views share one folder of the set."""
 
     name: str
-    """Of that folder"""
+    """Name of the folder in the set"""
     path: Path
+    """Checkpoint of the training"""
     config: TrainingConfig
     image_size: int
-    """Side of the square image that the heaviest member of them sees, in pixels"""
+    """Side of the network's square input in pixels, as used by the member with the largest weight"""
     has_aux_head: bool
     """Whether a member needs the auxiliary head"""
 
 
 def folder_name(member: Member, training: Training) -> str:
-    """Of the folder of the set with the weights that ``training`` left for ``member``."""
-    return f"{trial_of(member):04d}-{view_parts(member.view).role}{training.suffix}"
+    """Name of the folder in the set for the weights that ``training`` contributes to ``member``."""
+    return f"{get_trial_number(member):04d}-{view_parts(member.view).role}{training.suffix}"
 
 
-def image_size_of(member: Member, training: Training) -> int:
-    """Side of the square image that the network sees, in pixels."""
+def get_image_size(member: Member, training: Training) -> int:
+    """Side of the network's square input, in pixels."""
     return view_parts(member.view).side or training.config.trial.inference_size
 
 
 def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
-    """The weights of all members, by name.
+    """The weights of all members, by name of their folder.
 
-    Raises `SetError` naming every member whose checkpoint is missing, or not what made its stored predictions, and for
-    those that the search dropped the commands that bring them back.
+    Raises `SetError` that names every member whose checkpoint is missing or is not the one that made its stored
+    predictions. For weights that the search dropped, the message gives the commands that restore them.
     """
-    found: dict[str, Weights] = {}
+    weights: dict[str, Weights] = {}
     dropped: dict[int, list[Member]] = {}
     faults = []
     for member, trainings in selected.members:
         view = view_parts(member.view)
-        if selected.refit is None and is_dropped(selected.paths.trial(trial_of(member)), view.role):
-            dropped.setdefault(trial_of(member), []).append(member)
+        if selected.refit is None and is_dropped(selected.paths.trial(get_trial_number(member)), view.role):
+            dropped.setdefault(get_trial_number(member), []).append(member)
             continue
-        if wrong := list(_faults_of_weights(member, trainings)):
-            faults += wrong
+        if member_faults := list(_check_weights(member, trainings)):
+            faults += member_faults
             continue
         for training in trainings:
             name, path = folder_name(member, training), training.paths.weights(view.role)
-            new = Weights(name, path, training.config, image_size_of(member, training), view.is_fused)
-            known = found.setdefault(name, new)
-            found[name] = replace(known, has_aux_head=known.has_aux_head or view.is_fused)
-    faults += [fault_of_dropped(selected, members) for members in dropped.values()]
+            new = Weights(name, path, training.config, get_image_size(member, training), view.is_fused)
+            known = weights.setdefault(name, new)
+            weights[name] = replace(known, has_aux_head=known.has_aux_head or view.is_fused)
+    faults += [explain_dropped(selected, members) for members in dropped.values()]
     if faults:
         raise SetError(faults)
-    return found
+    return weights
 
 
-def _faults_of_weights(member: Member, trainings: Sequence[Training]) -> Iterator[str]:
-    """What is missing, or is not what made the stored predictions: the member's, or of a refit its own."""
+def _check_weights(member: Member, trainings: Sequence[Training]) -> Iterator[str]:
+    """Faults of weights that are missing or did not make the stored predictions (in a refit, the refit's own)."""
     role = view_parts(member.view).role
     paths = [training.paths.weights(role) for training in trainings]
     if missing := [path for path in paths if not path.is_file()]:
@@ -84,22 +85,22 @@ def _faults_of_weights(member: Member, trainings: Sequence[Training]) -> Iterato
         return
     hashes = [sha256(path) for path in paths]
     if trainings[0].refit is None:
-        pairs = [(paths, joint_sha256(hashes), member.weights_sha256)]
+        checks = [(paths, joint_sha256(hashes), member.weights_sha256)]
     else:
-        stored = [training.stored(member.view).weights_sha256 for training in trainings]
-        pairs = [([path], is_now, was) for path, is_now, was in zip(paths, hashes, stored, strict=True)]
+        stored = [training.read_stored(member.view).weights_sha256 for training in trainings]
+        checks = [([path], actual, expected) for path, actual, expected in zip(paths, hashes, stored, strict=True)]
     yield from (
         f"{' and '.join(map(display_path, files))}: not the weights that made the predictions of member {member.name} "
-        "(another SHA-256); bring the file back, or train the trial again and run raysearch.ensemble"
-        for files, is_now, was in pairs
-        if is_now != was
+        "(the SHA-256 differs); restore the file, or train the trial again and run raysearch.ensemble"
+        for files, actual, expected in checks
+        if actual != expected
     )
 
 
 def write_model(folder: Path, weights: Weights, classes: tuple[str, ...]) -> None:
-    """Write `config.json`, `model.safetensors` and, where a member needs it, `aux_head.safetensors`.
+    """Write `config.json`, `model.safetensors` and, if a member needs it, `aux_head.safetensors`.
 
-    Raises `SetError` when the checkpoint does not fit the trial's config, `OSError` when there is no room.
+    Raises `SetError` if the checkpoint does not fit the trial's config, and `OSError` if the disk is full.
     """
     trial = weights.config.trial
     classifier = build_classifier(
@@ -119,14 +120,14 @@ def write_model(folder: Path, weights: Weights, classes: tuple[str, ...]) -> Non
 
 
 def timm_config(backbone: nn.Module, name: str, image_size: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    """`config.json` for `timm.create_model("local-dir:...", pretrained=True)`, in the keys of timm's `save_for_hf`.
+    """`config.json` for `timm.create_model("local-dir:...", pretrained=True)`, with the keys of timm's `save_for_hf`.
 
-    That function itself would copy the licence and tag of timm's own weights, and arguments that our backbones
-    do not take.
+    `save_for_hf` itself would copy the licence and the tag of timm's own weights, and arguments that our backbones do
+    not accept.
     """
     cfg: Mapping[str, Any] = getattr(backbone, "pretrained_cfg", {})
     args = backbone_args(name, len(classes), image_size)
-    args.pop("drop_rate")
+    args.pop("drop_rate")  # acts in training only
     return {
         "architecture": name,
         "num_classes": len(classes),
@@ -152,4 +153,4 @@ def timm_config(backbone: nn.Module, name: str, image_size: int, classes: tuple[
 def _save(state: Mapping[str, Tensor], prefix: str, path: Path) -> None:
     part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     content = save(part, metadata={"format": "pt"})
-    path.write_bytes(content)  # safetensors' own `save_file` says of a full disk what no reader of OSError knows
+    path.write_bytes(content)  # `save_file` would raise a SafetensorError, not an OSError, when the disk is full

@@ -1,7 +1,8 @@
-"""The whole weighted vote as one ONNX file: pixels in, probabilities out, normalisation and crops included.
+"""The whole ensemble as one ONNX file, from pixels to probabilities, with normalisation and crops.
 
-It is traced by torch's older exporter: for a set of several networks the newer one takes minutes and needs one package
-more. What it makes is compared with the set in onnxruntime on batches of other sizes than the traced one.
+torch's older exporter traces it (`dynamo=False`): with several networks the newer exporter takes minutes and needs one
+more package. Afterwards, onnxruntime runs the file on other batch sizes, and its probabilities are compared with the
+set's.
 """
 
 import warnings
@@ -23,13 +24,18 @@ from raysearch.predict.manifest import OnnxEntry, OnnxInput
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 17
 LIMIT_BYTES = 2_000_000_000
-"""A file of ONNX's format cannot hold 2 GiB."""
+"""ONNX files are protocol buffers, which must be smaller than 2 GiB."""
 OUTPUTS = ["probs", "calibrated"]
 TRACED_BATCH = 2
+"""Number of images in the traced example; the batch axis of the file is dynamic."""
 
 
 class Vote(nn.Module):
-    """Float32 [batch, 3, side, side] from 0 to 255, one tensor a side in ascending order -> `OUTPUTS`."""
+    """The ensemble as one module.
+
+    Inputs: float32 [batch, 3, side, side] from 0 to 255, one tensor per side, in ascending order of side. Outputs:
+    `OUTPUTS`, float32 [batch, classes].
+    """
 
     mean: Tensor
     std: Tensor
@@ -48,18 +54,19 @@ class Vote(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1) * 255)
 
     def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
-        at = {side: (pixels - self.mean) / self.std for side, pixels in zip(self.sides, images, strict=True)}
-        shares = []
+        normalised = {side: (pixels - self.mean) / self.std for side, pixels in zip(self.sides, images, strict=True)}
+        weighted = []
         for (folder, image_size, side), indices in self.runs.items():
             network = self.networks[self.folders.index(folder)]
-            final, aux = _probs(network, at[side or image_size], image_size, is_tencrop=side is not None)
-            shares += [self._share(index, final, aux) for index in indices]
-        probs = torch.stack(shares).sum(0)
+            final, aux = _predict(network, normalised[side or image_size], image_size, is_tencrop=side is not None)
+            weighted += [self._weigh(index, final, aux) for index in indices]
+        probs = torch.stack(weighted).sum(0)
+        # Dividing by the largest probability first keeps the powers from underflowing to zero.
         powers = (probs / probs.amax(1, keepdim=True)) ** self.power
         return probs, powers / powers.sum(1, keepdim=True)
 
-    def _share(self, index: int, final: Tensor, aux: Tensor | None) -> Tensor:
-        """Of one model in the vote."""
+    def _weigh(self, index: int, final: Tensor, aux: Tensor | None) -> Tensor:
+        """The contribution of one model of member ``index`` to the ensemble's probabilities, [batch, classes]."""
         member = self.members[index]
         if member.aux_fusion is not None:
             assert aux is not None, "fusion needs an auxiliary head"
@@ -68,28 +75,28 @@ class Vote(nn.Module):
 
 
 def require_onnx() -> None:
-    """Raises `SetError` when the packages of the extra are missing."""
+    """Raises `SetError` if packages of the extra `onnx` are not installed."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise SetError(
-            f"--format onnx: needs {' and '.join(missing)}, which is not installed: pip install 'raysearch[onnx]'"
+            f"--format onnx: needs {' and '.join(missing)}, not installed; run pip install 'raysearch[onnx]'"
         )
 
 
 def require_room(weights: Sequence[Path]) -> None:
-    """Raises `SetError` when the weights in these files are more than one ONNX file holds."""
+    """Raises `SetError` if the weights in these files are too large for one ONNX file."""
     size_bytes = sum(path.stat().st_size for path in weights)
     if size_bytes > LIMIT_BYTES:
         raise SetError(
             f"--format onnx: one ONNX file holds at most {LIMIT_BYTES / 1e9:g} GB, but the members' weights are "
-            f"{size_bytes / 1e9:.1f} GB; export without it, or select fewer members (members, parameters: see "
-            "raysearch.ensemble)"
+            f"{size_bytes / 1e9:.1f} GB; export without --format onnx, or select fewer members with raysearch.ensemble "
+            "(recipe keys `members` and `parameters`)"
         )
 
 
 def write_onnx(path: Path, checkpoint_set: CheckpointSet) -> OnnxEntry:
-    """Write the set's vote to ``path``; its networks are on the CPU afterwards.
+    """Write the ensemble to ``path``. Moves the set's networks to the CPU.
 
-    Raises `SetError` for a network that ONNX cannot express.
+    Raises `SetError` if ONNX cannot express a network.
     """
     sides = checkpoint_set.image_sizes
     inputs = [OnnxInput(name=f"images_{side}", side=side) for side in sides]
@@ -110,18 +117,17 @@ def write_onnx(path: Path, checkpoint_set: CheckpointSet) -> OnnxEntry:
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SetError(
-            f"{display_path(path)}: a member cannot be expressed in ONNX ({reason}); export without --format onnx"
+            f"{display_path(path)}: ONNX cannot express a member ({reason}); export without --format onnx"
         ) from error
     return OnnxEntry(file=path.name, inputs=inputs, outputs=OUTPUTS, opset=OPSET)
 
 
-def onnx_difference(checkpoint_set: CheckpointSet, images: Mapping[int, np.ndarray]) -> float:
-    """The largest difference of a probability between the set and its ONNX file, run by onnxruntime.
+def measure_onnx_difference(checkpoint_set: CheckpointSet, images: Mapping[int, np.ndarray]) -> float:
+    """The largest difference of a probability between the set and its ONNX file, which onnxruntime runs.
 
-    ``images``: as for `CheckpointSet.predict`; the first is also run alone, a batch of another
-    size.
+    ``images``: as for `CheckpointSet.predict`. The first image is also predicted alone, to test another batch size.
     """
-    import onnxruntime  # of an extra
+    import onnxruntime  # optional dependency: the extra `onnx`
 
     entry = checkpoint_set.manifest.onnx
     assert entry is not None, "the set has no ONNX file"
@@ -132,19 +138,19 @@ def onnx_difference(checkpoint_set: CheckpointSet, images: Mapping[int, np.ndarr
     expected = {"probs": probs, "calibrated": checkpoint_set.calibrated(probs)}
     largest = 0.0
     for samples in {1, len(probs)}:
-        pixels = {e.name: _pixels(images[e.side][:samples]) for e in entry.inputs}
-        found = dict(zip(OUTPUTS, session.run(OUTPUTS, pixels), strict=True))
-        largest = max(largest, *(float(np.abs(found[name] - expected[name][:samples]).max()) for name in OUTPUTS))
+        pixels = {e.name: _to_pixels(images[e.side][:samples]) for e in entry.inputs}
+        outputs = dict(zip(OUTPUTS, session.run(OUTPUTS, pixels), strict=True))
+        largest = max(largest, *(float(np.abs(outputs[name] - expected[name][:samples]).max()) for name in OUTPUTS))
     return largest
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
+def _to_pixels(images: np.ndarray) -> np.ndarray:
     """uint8 [samples, side, side, 3] -> float32 [samples, 3, side, side]"""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-def _probs(network: nn.Module, images: Tensor, image_size: int, *, is_tencrop: bool) -> tuple[Tensor, Tensor | None]:
-    """[batch, classes] by the final and the auxiliary head; of ten crops the means."""
+def _predict(network: nn.Module, images: Tensor, image_size: int, *, is_tencrop: bool) -> tuple[Tensor, Tensor | None]:
+    """Probabilities [batch, classes] of the final and the auxiliary head; with TenCrop, the mean over the crops."""
     crops = _ten_crops(images, image_size) if is_tencrop else [images]
     outputs: Outputs = network(torch.cat(crops))
     heads = (outputs.logits, outputs.aux_logits)
@@ -156,10 +162,12 @@ def _probs(network: nn.Module, images: Tensor, image_size: int, *, is_tencrop: b
 
 
 def _ten_crops(images: Tensor, size: int) -> list[Tensor]:
-    """Those of `raysearch.models.infer_tencrop`; torchvision's own function cannot be traced."""
-    far = int(images.shape[-1]) - size
-    middle = round(far / 2)
-    places = ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))
+    """The ten crops of `raysearch.models.infer_tencrop`. torchvision's own function cannot be traced."""
+    margin = int(images.shape[-1]) - size
+    middle = round(margin / 2)
+    corners = ((0, 0), (0, margin), (margin, 0), (margin, margin), (middle, middle))
     return [
-        whole[:, :, top : top + size, left : left + size] for whole in (images, images.flip(-1)) for top, left in places
+        whole[:, :, top : top + size, left : left + size]
+        for whole in (images, images.flip(-1))
+        for top, left in corners
     ]

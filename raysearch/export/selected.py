@@ -1,4 +1,4 @@
-"""What an export starts from: an ensemble of a study, its members' stored predictions and trainings, and the data."""
+"""The inputs of an export: an ensemble of a study, the stored predictions and trainings of its members, the data."""
 
 import shlex
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from raysearch.ensemble.library import Library
 from raysearch.ensemble.results import Ensemble, Member, ensemble_probs, read_ensemble
 from raysearch.errors import PredictionsError, SetError, StudyError
 from raysearch.export.refitted import Refit, read_refit
-from raysearch.export.trainings import Training, trainings_of
+from raysearch.export.trainings import Training, list_trainings
 from raysearch.io import display_path
 from raysearch.paths import StudyPaths
 from raysearch.predictions import Predictions, check_aligned, read_predictions
@@ -18,59 +18,58 @@ from raysearch.study_file import StudyFile, read_study_file
 
 @dataclass(frozen=True)
 class SelectedEnsemble:
-    """An ensemble whose members' predictions are all there and belong together."""
+    """An ensemble with the predictions and trainings of all its members, which are checked to fit together."""
 
     paths: StudyPaths
     file: StudyFile
-    """The study's"""
+    """`study.json` of the study"""
     data: DataConfig
-    """The study's, or moved to another source"""
+    """The study's data, with its current location"""
     ensemble: Ensemble
     library: Library
-    """The members' stored predictions, in the members' order"""
+    """Stored predictions, in the order of the members"""
     trainings: Mapping[int, tuple[Training, ...]]
-    """By trial: whose weights stand for its members; as many for every trial"""
+    """By trial number: the trainings whose weights its members use; the same number for every trial"""
     refit: Refit | None = None
 
     @property
     def reference(self) -> Predictions:
-        """Of some member: ids and labels of the images that the set's models can be checked on."""
+        """Predictions of one member: ids and labels of the images on which the set is verified."""
         if self.refit is None:
             return self.library.candidates[0]
         member, trainings = self.members[0]
-        return trainings[0].stored(member.view)
+        return trainings[0].read_stored(member.view)
 
     @property
     def members(self) -> list[tuple[Member, tuple[Training, ...]]]:
-        """Each with its trainings, in the ensemble's order."""
-        return [(member, self.trainings[trial_of(member)]) for member in self.ensemble.members]
+        """Members with their trainings, in the order of the ensemble."""
+        return [(member, self.trainings[get_trial_number(member)]) for member in self.ensemble.members]
 
 
 def read_selected(
     paths: StudyPaths, name: str, source: str | None = None, refit: StudyPaths | None = None
 ) -> SelectedEnsemble:
-    """The ensemble ``name`` of a study; ``source`` replaces where the study's data lay, and the trainings in the study
-    ``refit`` those of the members.
+    """Read the ensemble ``name`` of a study.
 
-    Raises `StudyError` for what is no study, no ensemble of it or no refit of that; `SetError` for members that the
-    study has no weights of; and `PredictionsError` for predictions that are missing, of other data, or of other
-    weights than were selected.
+    ``source``: new location of the study's data; ``refit``: folder of the refit whose trainings replace the members'.
+    Raises `StudyError` if there is no such study, ensemble or refit, `SetError` for members without weights in the
+    study, and `PredictionsError` for predictions that are missing, of other data, or of other weights than selected.
     """
     file = read_study_file(paths)
     _require_ensemble(paths, name)
     ensemble = read_ensemble(paths.ensemble(name))
-    _refuse_added(paths, ensemble)
+    _require_weights(paths, ensemble)
     data = file.space.data.model_copy(update={"source": source} if source else {})
     library = _read_library(paths, ensemble)
-    found = read_refit(refit, paths, ensemble) if refit else None
-    numbers = dict.fromkeys(map(trial_of, ensemble.members))
-    trainings = {number: trainings_of(paths, number, data, file.data.fingerprint, found) for number in numbers}
-    ensemble_probs(ensemble, library)  # refuses what does not belong together
-    return SelectedEnsemble(paths, file, data, ensemble, library, trainings, found)
+    refitted = read_refit(refit, paths, ensemble) if refit else None
+    numbers = dict.fromkeys(map(get_trial_number, ensemble.members))
+    trainings = {number: list_trainings(paths, number, data, file.data.fingerprint, refitted) for number in numbers}
+    ensemble_probs(ensemble, library)  # only for its checks: raises if the library does not match the ensemble
+    return SelectedEnsemble(paths, file, data, ensemble, library, trainings, refitted)
 
 
-def trial_of(member: Member) -> int:
-    """The number of a member's trial; members made elsewhere have been refused."""
+def get_trial_number(member: Member) -> int:
+    """Number of a member's trial. The member must not come from --add (see `read_selected`)."""
     assert member.trial is not None, f"{member.name} has no trial"
     return member.trial
 
@@ -80,16 +79,16 @@ def _require_ensemble(paths: StudyPaths, name: str) -> None:
         known = ", ".join(sorted(path.stem for path in paths.ensembles.glob("*.json"))) or "none yet"
         raise StudyError(
             f"{display_path(paths.ensemble(name))}: no such ensemble; known: {known}; "
-            f"`python -m raysearch.ensemble {shlex.quote(display_path(paths.root))}` makes one"
+            f"create one with `python -m raysearch.ensemble {shlex.quote(display_path(paths.root))}`"
         )
 
 
-def _refuse_added(paths: StudyPaths, ensemble: Ensemble) -> None:
+def _require_weights(paths: StudyPaths, ensemble: Ensemble) -> None:
     if added := [member.name for member in ensemble.members if member.trial is None]:
         where = display_path(paths.ensemble(ensemble.name))
         raise SetError(
-            f"{where}: member {name}: its predictions were made elsewhere and joined by --add, so that there are no "
-            "weights of it to export; select without it: run raysearch.ensemble again without --add"
+            f"{where}: member {name}: its predictions were added with --add, so the study has no weights to "
+            "export; run raysearch.ensemble again without --add"
             for name in added
         )
 
@@ -97,7 +96,7 @@ def _refuse_added(paths: StudyPaths, ensemble: Ensemble) -> None:
 def _read_library(paths: StudyPaths, ensemble: Ensemble) -> Library:
     faults: list[str] = []
     candidates = []
-    files = [paths.trial(trial_of(member)).predictions(member.view) for member in ensemble.members]
+    files = [paths.trial(get_trial_number(member)).predictions(member.view) for member in ensemble.members]
     for path in files:
         try:
             candidates.append(read_predictions(path))

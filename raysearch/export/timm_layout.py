@@ -1,4 +1,4 @@
-"""Plain timm loads a model's folder with no code of ours that reads it; what it makes of images must be the same."""
+"""Checks that plain timm, without our loader, gives the same probabilities for a model's folder."""
 
 from collections.abc import Mapping
 
@@ -12,32 +12,32 @@ from raysearch.models import normalise
 from raysearch.predict.checkpoint_set import CheckpointSet
 
 TIMM_TOLERANCE = 1e-4
-"""Largest difference of a probability that counts as the same."""
+"""Largest accepted difference of a probability."""
 TIMM_SAMPLES = 16
-"""Images that are compared."""
+"""Number of images that are compared."""
 
 
 @torch.inference_mode()
-def check_timm_layout(part: CheckpointSet, held_out: Mapping[int, Dataset]) -> None:
-    """Raises `SetError` where plain timm makes other probabilities of the first folder of a member of ``part``.
+def check_timm_layout(checkpoint_set: CheckpointSet, held_out: Mapping[int, Dataset]) -> None:
+    """Raises `SetError` if plain timm gives other probabilities for the first folder of a member.
 
-    ``held_out``: by side, images to compare on.
+    ``held_out``: images to compare on, by side in pixels.
     """
     faults = []
-    for folder, member in {member.folders[0]: member for member in part.members}.items():
-        classifier = part.classifiers[folder]
+    for folder, member in {member.folders[0]: member for member in checkpoint_set.members}.items():
+        classifier = checkpoint_set.classifiers[folder]
         device = next(classifier.parameters()).device
-        size = member.image_size  # of a TenCrop member's larger squares, the upper left corner will do
+        size = member.image_size  # a TenCrop member has larger squares; one crop of them is enough here
         images = held_out[member.input_side].splits["held_out"].images[:TIMM_SAMPLES, :size, :size]
-        few = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(device)
+        pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(device)
         try:
-            path = part.paths.root / folder
+            path = checkpoint_set.paths.root / folder
             plain = timm.create_model(f"local-dir:{path}", pretrained=True).to(device).eval()
         except (RuntimeError, TypeError, ValueError) as error:
             faults.append(f"{folder}: timm cannot load a {member.backbone} ({' '.join(str(error).split())[:200]})")
             continue
-        ours, timms = classifier(normalise(few)).logits.softmax(1), plain(normalise(few)).softmax(1)
-        if not (difference := float((ours - timms).abs().max())) < TIMM_TOLERANCE:
-            faults.append(f"{folder}: timm's loader gives other probabilities, by up to {difference:.2g}")
+        ours, timms = classifier(normalise(pixels)).logits.softmax(1), plain(normalise(pixels)).softmax(1)
+        if not (difference := float((ours - timms).abs().max())) < TIMM_TOLERANCE:  # `not <`: catches NaN
+            faults.append(f"{folder}: plain timm gives other probabilities, which differ by up to {difference:.2g}")
     if faults:
         raise SetError(faults)

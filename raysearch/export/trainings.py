@@ -1,4 +1,4 @@
-"""The trainings whose weights stand for a member: its trial, the trial's folds, or what has been refitted for it."""
+"""The trainings whose weights a member uses: its trial, the folds of its trial, or the refits of its trial."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,54 +17,60 @@ from raysearch.train.stage import open_training_data
 
 @dataclass(frozen=True)
 class Training:
-    """One training that left weights, and the data that it was made with."""
+    """A finished training and its data."""
 
     study: StudyPaths
     paths: TrialPaths
     data: DataConfig
-    """The study's, or moved to another source; of a fold with the fold's images as held_out"""
+    """The study's data, with its current location; for a fold, held_out is the fold's images"""
     fingerprint: str
-    """Of that data"""
+    """SHA-256 of the data when the study began"""
     suffix: str = ""
-    """What the name of its folder in the set has after trial and role"""
+    """Suffix of the folder name in the set, after trial and role"""
     fold: int | None = None
+    """Index of the fold, in a study with folds"""
     refit: int | None = None
-    """The number of the trial, in the refit's own study"""
+    """Number of the trial in the refit's study"""
 
     @cached_property
     def config(self) -> TrainingConfig:
-        """Raises `SpaceError` for a `config.yaml` that is none."""
+        """The training's `config.yaml`. Raises `SpaceError` if it is not valid."""
         return validate(TrainingConfig, read_yaml(self.paths.config), display_path(self.paths.config))
 
     def open_data(self) -> Dataset:
-        """Train and held_out as the training has left them in the cache, where they have not moved.
+        """Open train and held_out; they come from the cache if the source has not moved.
 
-        Raises `StudyError` when their fingerprint is no longer that of the study.
+        Raises `StudyError` if the data has changed since the study began (the fingerprints differ).
         """
         dataset = open_training_data(self.config.model_copy(update={"data": self.data}))
         if dataset.fingerprint != self.fingerprint:
             raise StudyError(
-                f"{display_path(self.study.study)}: the study was made with other data than {self.data.source} holds "
-                f"now (fingerprint {self.fingerprint[:12]}, not {str(dataset.fingerprint)[:12]}); give the data as it "
-                "was, with --data if it has moved"
+                f"{display_path(self.study.study)}: the data in {self.data.source} has changed since the study began "
+                f"(fingerprint {str(dataset.fingerprint)[:12]}, expected {self.fingerprint[:12]}); restore the data, "
+                "or give its new location with --data"
             )
         return dataset
 
-    def stored(self, view: str) -> Predictions:
-        """Its own predictions of its held_out images. Raises `PredictionsError` when they are missing or another's."""
+    def read_stored(self, view: str) -> Predictions:
+        """Read the stored predictions of its held_out images.
+
+        Raises `PredictionsError` if they are missing or belong to another training.
+        """
         path = self.paths.predictions(view)
         predictions = read_predictions(path)
         if predictions.fingerprint != self.fingerprint or predictions.view != view:
-            raise PredictionsError(f"{display_path(path)}: holds {predictions.view} of other data; not this training's")
+            raise PredictionsError(
+                f"{display_path(path)}: not the predictions of this training (other view or other data)"
+            )
         return predictions
 
 
-def trainings_of(
+def list_trainings(
     study: StudyPaths, number: int, data: DataConfig, fingerprint: str, refit: Refit | None
 ) -> tuple[Training, ...]:
-    """The trainings of trial ``number``, in the order of folds or seeds; ``data`` is the study's."""
+    """The trainings of trial ``number``, in the order of folds or seeds. ``data``: of the study."""
     if refit:
-        return tuple(_of_refit(refit, number, data.source))
+        return tuple(_list_refits(refit, number, data.source))
     trial, folds = study.trial(number), data.folds
     if folds is None:
         return (Training(study, trial, data, fingerprint),)
@@ -74,7 +80,7 @@ def trainings_of(
     )
 
 
-def _of_refit(refit: Refit, number: int, source: str) -> Iterator[Training]:
+def _list_refits(refit: Refit, number: int, source: str) -> Iterator[Training]:
     data = refit.file.space.data.model_copy(update={"source": source})
     for trial in refit.trials[number]:
         paths, fingerprint = refit.paths.trial(trial), refit.file.data.fingerprint

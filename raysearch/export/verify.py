@@ -1,6 +1,6 @@
-"""`python -m raysearch.export.verify SET STUDY ENSEMBLE SOURCE [REFIT]`: the check of a set, as its own process.
+"""`python -m raysearch.export.verify SET STUDY ENSEMBLE SOURCE [REFIT]`: verify a set in its own process.
 
-Prints one line of JSON, a `Check` or the faults found.
+Prints one line of JSON: a `Check`, or the faults.
 """
 
 import json
@@ -15,7 +15,7 @@ from raysearch.paths import StudyPaths
 
 
 def main(arguments: list[str]) -> None:
-    """Print the check of a set as one line of JSON."""
+    """Print the result of `check_set` as one line of JSON."""
     set_dir, study, ensemble, source, *refit = arguments
     try:
         selected = read_selected(

@@ -1,4 +1,4 @@
-"""Writes a checkpoint set, checks it in a fresh process, and only then gives it its name."""
+"""Writes a checkpoint set under a temporary name, verifies it in a new process, and then renames it."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 from raysearch.ensemble.results import Member
 from raysearch.errors import SetError
-from raysearch.export.card import card_of
+from raysearch.export.card import render_card
 from raysearch.export.check import Check, check_in_fresh_process
-from raysearch.export.members import Weights, folder_name, image_size_of, read_weights, write_model
+from raysearch.export.members import Weights, folder_name, get_image_size, read_weights, write_model
 from raysearch.export.onnx_vote import require_onnx, require_room, write_onnx
-from raysearch.export.provenance import provenance_of, versions
-from raysearch.export.selected import SelectedEnsemble, read_selected, trial_of
+from raysearch.export.provenance import collect_provenance, collect_versions
+from raysearch.export.selected import SelectedEnsemble, get_trial_number, read_selected
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, sha256, write_json, write_text
 from raysearch.models import tencrop_side
@@ -25,10 +25,10 @@ from raysearch.predict.checkpoint_set import load_set
 from raysearch.predict.manifest import Manifest, MemberEntry, ModelEntry
 
 FIGURES = ("in_sample", "cross_fitted", "best_single", "uniform", "gain", "disagreement", "calibration", "recommended")
-"""Of the ensemble, in the manifest."""
+"""Fields of the ensemble that the manifest stores."""
 
 Refitting: TypeAlias = Callable[[], StudyPaths]
-"""Trains an ensemble's members again (`raysearch.tune.refit`) and says in which study."""
+"""Trains the members of an ensemble again (`raysearch.tune.refit`) and returns the folder of the refit's study."""
 
 
 def export_set(
@@ -40,12 +40,12 @@ def export_set(
     refit: Refitting | None = None,
     has_onnx: bool = False,
 ) -> tuple[Manifest, Check]:
-    """Write the ensemble ``name`` of ``study`` as the set ``out``; ``source`` says where its data lies now.
+    """Write the ensemble ``name`` of ``study`` as the checkpoint set ``out``.
 
-    With ``refit`` the set holds what that has trained, in the place of the members' own weights; with ``has_onnx`` it
-    has the whole vote as one ONNX file too. The set appears at ``out`` whole and verified, or not at all. Raises
-    `SetError` when ``out`` exists, when weights are not those of the stored predictions, or when the set read back does
-    not reproduce them; `StudyError`, `PredictionsError` and `DataError` for what it starts from.
+    ``source``: new location of the study's data; ``refit``: trains the networks that replace the members' own;
+    ``has_onnx``: also write the whole ensemble as one ONNX file. The set appears at ``out`` only if it is complete and
+    verified. Raises `SetError` if ``out`` exists, if weights do not belong to the stored predictions, or if the written
+    set does not reproduce them; `StudyError`, `PredictionsError` or `DataError` if an input is missing or damaged.
     """
     _require_free(out)
     if has_onnx:
@@ -56,15 +56,15 @@ def export_set(
     weights = read_weights(selected)
     if has_onnx:
         require_room([stored.path for stored in weights.values()])
-    selected.members[0][1][0].open_data()
-    with _appearing(out) as aside:
-        manifest = _write(SetPaths(aside), selected, weights, has_onnx=has_onnx)
-        found = check_in_fresh_process(
-            aside, study, name, selected.data.source, selected.refit.paths if selected.refit else None
+    selected.members[0][1][0].open_data()  # fail before anything is written if the data has changed
+    with _create_verified(out) as temporary:
+        manifest = _write(SetPaths(temporary), selected, weights, has_onnx=has_onnx)
+        check = check_in_fresh_process(
+            temporary, study, name, selected.data.source, selected.refit.paths if selected.refit else None
         )
-        if fault := found.fault:
+        if fault := check.fault:
             raise SetError(f"{display_path(out)}: not written: {fault}")
-    return manifest, found
+    return manifest, check
 
 
 def _write(paths: SetPaths, selected: SelectedEnsemble, weights: Mapping[str, Weights], *, has_onnx: bool) -> Manifest:
@@ -78,24 +78,24 @@ def _write(paths: SetPaths, selected: SelectedEnsemble, weights: Mapping[str, We
         split=ensemble.split,
         fingerprint=trained.data.fingerprint,
         data=trained.space.data.model_copy(update={"source": selected.data.source}),
-        members=[_entry(paths, member, trainings) for member, trainings in selected.members],
+        members=[_build_member(paths, member, trainings) for member, trainings in selected.members],
         temperature=ensemble.calibration.temperature,
         refitted=selected.refit is not None,
         figures={key: value for key, value in asdict(ensemble).items() if key in FIGURES},
-        provenance=provenance_of(trained, selected.data.source),
-        versions=versions(),
+        provenance=collect_provenance(trained, selected.data.source),
+        versions=collect_versions(),
         files={},
     )
-    manifest = _listed(paths, manifest)
+    manifest = _write_manifest(paths, manifest)
     if has_onnx:
-        entry = write_onnx(paths.onnx, load_set(paths.root))
+        entry = write_onnx(paths.onnx, load_set(paths.root))  # `load_set` needs the manifest written above
         manifest = manifest.model_copy(update={"onnx": entry})
-    write_text(paths.card, card_of(manifest, ensemble, trained.data.counts))
-    return _listed(paths, manifest)
+    write_text(paths.card, render_card(manifest, ensemble, trained.data.counts))
+    return _write_manifest(paths, manifest)
 
 
-def _listed(paths: SetPaths, manifest: Manifest) -> Manifest:
-    """The manifest with the SHA-256 of every file that is there; it is written, too."""
+def _write_manifest(paths: SetPaths, manifest: Manifest) -> Manifest:
+    """Write the manifest with the SHA-256 of every file in the set, and return it."""
     files = sorted(path for path in paths.root.rglob("*") if path.is_file() and path != paths.manifest)
     hashes = {path.relative_to(paths.root).as_posix(): sha256(path) for path in files}
     manifest = manifest.model_copy(update={"files": hashes})
@@ -103,16 +103,16 @@ def _listed(paths: SetPaths, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _entry(paths: SetPaths, member: Member, trainings: tuple[Training, ...]) -> MemberEntry:
+def _build_member(paths: SetPaths, member: Member, trainings: tuple[Training, ...]) -> MemberEntry:
     view, config = view_parts(member.view), trainings[0].config
-    trial, size = config.trial, image_size_of(member, trainings[0])
+    trial, size = config.trial, get_image_size(member, trainings[0])
     share = trial.inference.tencrop_share
     return MemberEntry(
         name=member.name,
-        trial=trial_of(member),
+        trial=get_trial_number(member),
         view=member.view,
         weight=member.weight,
-        models=[_model(paths, member, training) for training in trainings],
+        models=[_build_model(paths, member, training) for training in trainings],
         backbone=trial.backbone,
         image_size=size,
         tencrop_side=tencrop_side(size, share) if view.is_tencrop else None,
@@ -124,7 +124,7 @@ def _entry(paths: SetPaths, member: Member, trainings: tuple[Training, ...]) -> 
     )
 
 
-def _model(paths: SetPaths, member: Member, training: Training) -> ModelEntry:
+def _build_model(paths: SetPaths, member: Member, training: Training) -> ModelEntry:
     folder = paths.member(folder_name(member, training)).relative_to(paths.root).as_posix()
     return ModelEntry(folder=folder, fold=training.fold, refit=training.refit, seed=training.config.trial.seed)
 
@@ -135,15 +135,15 @@ def _require_free(out: Path) -> None:
 
 
 @contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name when the block ends without error, and else is removed."""
-    aside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
+def _create_verified(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to ``out``; rename it to ``out`` if the block succeeds, else remove it."""
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        aside.mkdir(parents=True)
-        yield aside
+        temporary.mkdir(parents=True)
+        yield temporary
         _require_free(out)
-        aside.rename(out)
+        temporary.rename(out)
     except OSError as error:
         raise SetError(f"{display_path(out)}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Weights that the search's budget has dropped: what the export says, and that it is true."""
+"""Export of members whose weights the search dropped: the message, and whether its commands work."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from raysearch.tune.on_ray.memory import halve_batches
 
 @pytest.fixture
 def study(small_study: StudyPaths, tmp_path: Path) -> StudyPaths:
-    """A copy of the small study, at a path that needs care."""
+    """A copy of the small study, at a path that needs quoting."""
     return StudyPaths(shutil.copytree(small_study.root, tmp_path / "it's a [study]"))
 
 
@@ -46,10 +46,10 @@ def test_each_trial_has_a_line_with_the_files_the_members_and_both_commands(stud
     drop(study, 0, "teacher", "student")
     drop(study, 1, "student")
     first, second = faults(study)
-    assert "0000/checkpoints/teacher.safetensors: dropped within search.checkpoints_gb" in first
+    assert "0000/checkpoints/teacher.safetensors: dropped to keep within search.checkpoints_gb" in first
     assert "0000-teacher-fused, 0000-teacher-final" in first
     assert "student.safetensors" not in first, "no member needs it"
-    assert "0001/checkpoints/student.safetensors: dropped within search.checkpoints_gb" in second
+    assert "0001/checkpoints/student.safetensors: dropped to keep within search.checkpoints_gb" in second
     train, copy = commands(second)
     assert re.fullmatch(r"python -m raysearch\.train '.*0001/config\.yaml' --out '.*-again/0001' --threads 1", train)
     assert re.fullmatch(r"cp '.*-again/0001/checkpoints/student\.safetensors' '.*0001/checkpoints'/", copy)
@@ -83,7 +83,7 @@ def test_the_command_has_the_threads_and_processes_of_the_search_and_finds_data_
 def test_a_trial_that_was_stopped_early_is_to_be_stopped_again(study: StudyPaths) -> None:
     drop(study, 1, "student", state="PRUNED")
     (fault,) = faults(study)
-    assert "stopped with Ctrl-C right after its line of epoch 1 (" in fault
+    assert "stop it with Ctrl-C right after it prints epoch 1 (" in fault
     assert commands(fault)[1].startswith("cp ")
 
 
@@ -92,7 +92,7 @@ def test_weights_of_an_unfinished_epoch_are_to_be_left_out(study: StudyPaths) ->
     write_text(study.trial(1).metrics, line)
     drop(study, 1, "student", state="PRUNED")
     (fault,) = faults(study)
-    assert "the search stopped it within epoch 1, so that the same bytes cannot be trained again" in fault
+    assert "the search stopped it during epoch 1, so a new training cannot reproduce them" in fault
     (remove,) = commands(fault)
     subprocess.run(remove, shell=True, check=True)
     left = {path.name for path in study.trial(1).predictions("student-final").parent.iterdir()}
@@ -109,7 +109,7 @@ def test_batches_halved_in_mid_training_cannot_be_repeated(
     drop(study, 1, "student")
     (fault,) = faults(study)
     assert ("raysearch.train" in fault) == can_repeat
-    assert ("halved in mid-training" in fault) != can_repeat
+    assert ("halved during training" in fault) != can_repeat
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from raysearch.paths import StudyPaths
 
 
 def test_the_command_says_what_a_fresh_process_verified(export_output: str, small_set: Path) -> None:
-    verified = re.search(r"of 40 held-out images: max difference (\S+), accuracy (\S+) both times", export_output)
+    verified = re.search(r"of 40 held-out images: max difference (\S+), accuracy (\S+) in both", export_output)
     assert verified
     assert float(verified[1]) < 1e-6
     assert "4 members from 3 checkpoints" in export_output
@@ -19,18 +19,18 @@ def test_the_command_says_what_a_fresh_process_verified(export_output: str, smal
     assert export_output.splitlines()[-1] == f"Written to {small_set}"
 
 
-def test_refit_trains_with_the_seeds_and_images_asked_for_and_hands_its_study_over(
+def test_refit_options_reach_the_refit_and_its_study_reaches_the_export(
     small_study: StudyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {}
+    received = {}
 
     def refit_ensemble(study: StudyPaths, name: str, **options: object) -> StudyPaths:
-        asked.update(options, study=study, name=name)
+        received.update(options, study=study, name=name)
         return StudyPaths(tmp_path / "refit that is none")
 
     monkeypatch.setitem(sys.modules, "raysearch.tune.refit", SimpleNamespace(refit_ensemble=refit_ensemble))
     with pytest.raises(StudyError, match="refit that is none: no such folder"):
         command(small_study.root, tmp_path / "set", "mixed", "digits", refit=True, refit_seeds=3)
     options = {"seeds": 3, "held_out_per_class": 2, "source": "digits"}
-    assert asked == {"study": small_study, "name": "mixed", **options}
+    assert received == {"study": small_study, "name": "mixed", **options}
     assert not (tmp_path / "set").exists()

@@ -1,4 +1,4 @@
-"""A disk that fills while a set is written."""
+"""Export to a disk that runs full."""
 
 import shutil
 from pathlib import Path
@@ -16,23 +16,23 @@ LITTLE = 16 * 1024
 
 @pytest.fixture(scope="module")
 def size_bytes(small_set: Path) -> int:
-    """What the files of the set take, in pages."""
+    """Size of the set's files on disk, rounded up to pages."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in small_set.rglob("*") if path.is_file())
 
 
 def leave(disk: Path, room: int) -> None:
-    """Fill ``disk`` but for so many bytes."""
+    """Fill ``disk`` so that ``room`` bytes stay free."""
     (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - room))
 
 
-def test_a_set_for_which_there_is_room_is_written(small_study: StudyPaths, small_disk: Path, size_bytes: int) -> None:
+def test_a_set_that_fits_is_written(small_study: StudyPaths, small_disk: Path, size_bytes: int) -> None:
     leave(small_disk, size_bytes + 4 * LITTLE)
     export_set(small_study, "mixed", small_disk / "sets" / "best")
     assert (small_disk / "sets" / "best" / "ensemble.json").is_file()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.995])
-def test_no_half_set_is_left_and_one_error_says_why(
+def test_a_full_disk_leaves_no_partial_set_and_gives_one_error(
     small_study: StudyPaths, small_disk: Path, size_bytes: int, share: float
 ) -> None:
     leave(small_disk, int(share * size_bytes))
@@ -42,7 +42,9 @@ def test_no_half_set_is_left_and_one_error_says_why(
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
-def test_nor_where_only_the_onnx_file_has_no_room(small_study: StudyPaths, small_disk: Path, size_bytes: int) -> None:
+def test_a_disk_too_small_for_the_onnx_file_leaves_no_partial_set(
+    small_study: StudyPaths, small_disk: Path, size_bytes: int
+) -> None:
     leave(small_disk, size_bytes + LITTLE)
     with pytest.raises(SetError) as caught:
         export_set(small_study, "mixed", small_disk / "best", has_onnx=True)

@@ -1,4 +1,4 @@
-"""README.md of a set, and what the data's own files say of their licence."""
+"""The model card (README.md of a set), and the licence that the data source states."""
 
 import json
 from dataclasses import replace
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raysearch.ensemble.results import read_ensemble
-from raysearch.export.card import card_of
-from raysearch.export.provenance import data_licence
+from raysearch.export.card import render_card
+from raysearch.export.provenance import find_data_licence
 from raysearch.io import parse_yaml, read_json
 from raysearch.paths import SetPaths, StudyPaths
 from raysearch.predict.integrity import read_manifest
@@ -21,7 +21,7 @@ def card(small_set: Path) -> str:
     return (small_set / "README.md").read_text()
 
 
-def test_the_front_matter_is_that_of_a_hugging_face_card(card: str) -> None:
+def test_the_card_has_hugging_face_front_matter(card: str) -> None:
     _, front, body = card.split("---\n", 2)
     assert parse_yaml(front) == {
         "license": "unknown",
@@ -42,35 +42,35 @@ def test_figures_have_their_interval_cross_fitted_and_in_sample(card: str, small
     assert f"temperature {stored['calibration']['temperature']:.2f}" in card
 
 
-def test_every_member_and_the_limits_stand_there(card: str, small_study: StudyPaths) -> None:
+def test_the_card_lists_every_member_and_the_limits(card: str, small_study: StudyPaths) -> None:
     ensemble = read_ensemble(small_study.ensemble("mixed"))
     for member in ensemble.members:
         assert f"| {member.name} | {member.weight:.4f} |" in card
     assert "## Intended use" in card
-    assert "An image of none of the classes gets one of them all the same." in card
-    assert "40 held-out images" in card
+    assert "An image that shows none of the classes still gets one of them." in card
+    assert "Measured on 40 held-out images" in card
 
 
 def test_the_commands_of_the_card_name_what_is_there(card: str, small_set: Path) -> None:
     assert 'timm.create_model("local-dir:THIS_FOLDER/members/0000-teacher", pretrained=True)' in card
     assert (small_set / "members/0000-teacher").is_dir()
-    assert "ensemble.onnx" not in card, "there is none"
+    assert "ensemble.onnx" not in card, "the set has no ONNX file"
 
 
-def test_a_vote_that_is_no_better_for_sure_is_said_to_be_so(small_set: Path, small_study: StudyPaths) -> None:
+def test_the_card_says_if_the_ensemble_is_not_significantly_better(small_set: Path, small_study: StudyPaths) -> None:
     manifest = read_manifest(SetPaths(small_set))
     ensemble = read_ensemble(small_study.ensemble("mixed"))
-    said = "not better for sure than the best single member"
-    assert said in card_of(manifest, replace(ensemble, recommended="single"), {})
-    assert said not in card_of(manifest, replace(ensemble, recommended="ensemble"), {})
+    limit = "not significantly better than the simpler best single member"
+    assert limit in render_card(manifest, replace(ensemble, recommended="single"), {})
+    assert limit not in render_card(manifest, replace(ensemble, recommended="ensemble"), {})
 
 
-def test_an_unknown_licence_is_to_be_checked(small_set: Path, small_study: StudyPaths) -> None:
+def test_the_card_asks_the_user_to_check_an_unknown_licence(small_set: Path, small_study: StudyPaths) -> None:
     manifest = read_manifest(SetPaths(small_set))
     ensemble = read_ensemble(small_study.ensemble("mixed"))
     unknown = manifest.model_copy(update={"provenance": manifest.provenance.model_copy(update={"data_licence": None})})
-    assert "Licence of the data: unknown: check before you share the set" in card_of(unknown, ensemble, {})
-    assert "Licence of the data: CC BY 4.0 (UCI" in card_of(manifest, ensemble, {})
+    assert "Licence of the data: unknown: check before you share the set" in render_card(unknown, ensemble, {})
+    assert "Licence of the data: CC BY 4.0 (UCI" in render_card(manifest, ensemble, {})
 
 
 @pytest.mark.parametrize(
@@ -84,23 +84,23 @@ def test_an_unknown_licence_is_to_be_checked(small_set: Path, small_study: Study
         ("There is a licence somewhere.", None),
     ],
 )
-def test_a_readme_beside_the_data_states_the_licence(tmp_path: Path, text: str, licence: str | None) -> None:
+def test_the_licence_is_read_from_a_readme_next_to_the_data(tmp_path: Path, text: str, licence: str | None) -> None:
     (tmp_path / "README.md").write_text(text)
-    assert data_licence(str(tmp_path)) == licence
+    assert find_data_licence(str(tmp_path)) == licence
 
 
-def test_else_a_licence_file_or_the_parquet_files_metadata_do(tmp_path: Path) -> None:
+def test_the_licence_is_read_from_a_licence_file_or_parquet_metadata(tmp_path: Path) -> None:
     schema = pa.schema({"label": pa.int64()}, {"huggingface": json.dumps({"info": {"license": "apache-2.0"}})})
-    assert data_licence(str(tmp_path)) is None
+    assert find_data_licence(str(tmp_path)) is None
     pq.write_table(pa.table({"label": [1]}, schema=schema), tmp_path / "train.parquet")
-    assert data_licence(str(tmp_path)) == "apache-2.0"
+    assert find_data_licence(str(tmp_path)) == "apache-2.0"
     (tmp_path / "LICENSE.txt").write_text("\n  Creative Commons Zero v1.0 Universal\n\nMore\n")
-    assert data_licence(str(tmp_path)) == "Creative Commons Zero v1.0 Universal (LICENSE.txt)"
+    assert find_data_licence(str(tmp_path)) == "Creative Commons Zero v1.0 Universal (LICENSE.txt)"
 
 
-def test_files_that_are_none_of_these_state_nothing(tmp_path: Path) -> None:
+def test_other_files_state_no_licence(tmp_path: Path) -> None:
     (tmp_path / "README.md").mkdir()
     (tmp_path / "train.parquet").write_bytes(b"no parquet")
     (tmp_path / "LICENSE").write_text("\n\n")
-    assert data_licence(str(tmp_path)) is None
-    assert data_licence(str(tmp_path / "nowhere")) is None
+    assert find_data_licence(str(tmp_path)) is None
+    assert find_data_licence(str(tmp_path / "nowhere")) is None

@@ -1,4 +1,4 @@
-"""The whole vote as one ONNX file."""
+"""The whole ensemble as one ONNX file."""
 
 import importlib
 import shutil
@@ -15,7 +15,7 @@ from raysearch.config import DataConfig
 from raysearch.data.dataset import open_dataset
 from raysearch.errors import SetError
 from raysearch.export import onnx_vote
-from raysearch.export.onnx_vote import onnx_difference, require_room, write_onnx
+from raysearch.export.onnx_vote import measure_onnx_difference, require_room, write_onnx
 from raysearch.export.write import export_set
 from raysearch.paths import StudyPaths
 from raysearch.predict.checkpoint_set import CheckpointSet, load_set
@@ -23,7 +23,7 @@ from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 
 @pytest.fixture(scope="module")
 def with_onnx(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckpointSet:
-    """`mixed`, of two image sizes, fused and final views and one network twice, and its ONNX file."""
+    """The set `mixed` with its ONNX file: two image sizes, fused and final views, two members with the same network."""
     torch.set_num_threads(1)
     loaded = load_set(shutil.copytree(small_set, tmp_path_factory.mktemp("onnx") / "set"))
     entry = write_onnx(loaded.paths.onnx, loaded)
@@ -35,7 +35,7 @@ def held_out(loaded: CheckpointSet) -> dict[int, np.ndarray]:
 
 
 def run(loaded: CheckpointSet, images: dict[int, np.ndarray]) -> list[np.ndarray]:
-    """As somebody would who has read `ensemble.json` only."""
+    """Run the ONNX file using only what `ensemble.json` says."""
     assert loaded.manifest.onnx is not None
     session = onnxruntime.InferenceSession(str(loaded.paths.onnx), providers=["CPUExecutionProvider"])
     pixels = {e.name: images[e.side].transpose(0, 3, 1, 2).astype(np.float32) for e in loaded.manifest.onnx.inputs}
@@ -52,7 +52,7 @@ def test_raw_pixels_give_the_sets_vote_and_the_calibrated_one_in_batches_of_any_
     np.testing.assert_allclose(probs, expected, atol=1e-5)
     np.testing.assert_allclose(calibrated, with_onnx.calibrated(expected), atol=1e-5)
     assert np.abs(probs - calibrated).max() > 1e-3, "the temperature is not 1"
-    assert onnx_difference(with_onnx, images) < 1e-5
+    assert measure_onnx_difference(with_onnx, images) < 1e-5
 
 
 def test_a_network_of_several_views_is_in_the_file_once(with_onnx: CheckpointSet, small_set: Path) -> None:
@@ -61,11 +61,11 @@ def test_a_network_of_several_views_is_in_the_file_once(with_onnx: CheckpointSet
     assert weights * 0.9 < with_onnx.paths.onnx.stat().st_size < weights * 1.2 + 200_000
 
 
-def test_a_file_that_says_something_else_is_noticed(with_onnx: CheckpointSet) -> None:
+def test_a_file_with_other_probabilities_is_detected(with_onnx: CheckpointSet) -> None:
     other = [m.model_copy(update={"weight": w}) for m, w in zip(with_onnx.members, (0.1, 0.2, 0.3, 0.4), strict=True)]
     changed = with_onnx.manifest.model_copy(update={"members": other})
     reweighted = CheckpointSet(with_onnx.paths, changed, with_onnx.classifiers)
-    assert onnx_difference(reweighted, held_out(reweighted)) > 1e-3
+    assert measure_onnx_difference(reweighted, held_out(reweighted)) > 1e-3
 
 
 def test_without_the_extra_one_error_says_how_to_get_it_before_anything_is_written(
@@ -75,7 +75,7 @@ def test_without_the_extra_one_error_says_how_to_get_it_before_anything_is_writt
     with pytest.raises(SetError) as caught:
         export_set(small_study, "mixed", tmp_path / "sets" / "best", has_onnx=True)
     assert caught.value.faults == [
-        "--format onnx: needs onnx_that_is_not_there, which is not installed: pip install 'raysearch[onnx]'"
+        "--format onnx: needs onnx_that_is_not_there, not installed; run pip install 'raysearch[onnx]'"
     ]
     assert not (tmp_path / "sets").exists()
 
@@ -104,7 +104,7 @@ class Unknown(torch.nn.Module):
 def test_a_network_that_onnx_cannot_express_is_one_error(small_set: Path, tmp_path: Path) -> None:
     loaded = load_set(small_set)
     networks = {**loaded.classifiers, "members/0001-student": Unknown()}
-    with pytest.raises(SetError, match=r"x\.onnx: a member cannot be expressed in ONNX .*without --format onnx"):
+    with pytest.raises(SetError, match=r"x\.onnx: ONNX cannot express a member .*without --format onnx"):
         write_onnx(tmp_path / "x.onnx", CheckpointSet(loaded.paths, loaded.manifest, networks))
 
 

@@ -1,4 +1,4 @@
-"""A set of refitted members: trained again on train and held_out together, with the weights of the vote kept."""
+"""Export of refitted members: trained again on train and held_out together, with the same ensemble weights."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from small_study import DATA, checking_in_this_process, train_small, write_small
 from raysearch.config import DataConfig
 from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import SetError, StudyError
-from raysearch.export.__main__ import _default_out, _lines
+from raysearch.export.__main__ import _choose_out, _summarize
 from raysearch.export.check import Check
 from raysearch.export.write import export_set
 from raysearch.io import read_json, sha256, write_json
@@ -38,7 +38,7 @@ REFITS = {"0": [0, 1], "1": [2, 3]}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
-    """Two trainings, the ensemble `mixed` of them, and its refit of two seeds."""
+    """Two trainings, their ensemble `mixed`, and its refit with two seeds."""
     study = write_study(tmp_path_factory.mktemp("refitted"), TRIALS, MIXED)
     refit = study.refit("mixed")
     for original, numbers in REFITS.items():
@@ -124,17 +124,17 @@ def test_manifest_card_and_command_say_that_the_figures_no_longer_apply(
     out, _, check = exported
     card = (out / "README.md").read_text()
     assert "## Figures before the refit" in card
-    assert "no longer apply" in card
-    printed = "\n".join(_lines(read_manifest(SetPaths(out)), check, out))
+    assert "do not apply to the members of this set" in card
+    printed = "\n".join(_summarize(read_manifest(SetPaths(out)), check, out))
     assert "of 10 kept-out images" in printed
-    assert "are of its members before the refit: they no longer apply to the refitted ones" in printed
+    assert "describe its members before the refit and do not apply to the refitted members" in printed
     assert "Cross-fitted accuracy on held-out images" not in printed
 
 
 def test_a_refit_of_another_selection_is_refused(spoilt: StudyPaths, refused: Callable[[], str]) -> None:
     content = read_json(spoilt.ensemble("mixed"))
     write_json(spoilt.ensemble("mixed"), {**content, "candidates": 99})
-    assert "refit.json: is the refit of another ensemble than 'mixed' as it is now" in refused()
+    assert "refit.json: this refit was made for another ensemble, or 'mixed' has changed since" in refused()
 
 
 @pytest.mark.parametrize("trials", [{"0": [0, 1]}, {"0": [0, 1], "1": [2]}, {}])
@@ -143,7 +143,7 @@ def test_a_refit_that_lacks_a_training_is_refused(
 ) -> None:
     path = spoilt.refit("mixed").refit_of
     write_json(path, {**read_json(path), "trials": trials})
-    assert "refit.json: each member's trial needs as many refits, at least one" in refused()
+    assert "refit.json: every member's trial must have the same number of refits, at least one" in refused()
 
 
 def test_a_refit_whose_training_failed_is_refused_by_number(spoilt: StudyPaths, refused: Callable[[], str]) -> None:
@@ -180,15 +180,15 @@ def test_a_seed_that_is_not_reproduced_is_noticed_though_seeds_are_averaged(
 
 def test_nothing_is_trained_where_the_set_could_not_be_written(study: StudyPaths, tmp_path: Path) -> None:
     def train_for_hours() -> StudyPaths:
-        raise AssertionError("not before the place is known to be free")
+        raise AssertionError("the export must first check that the folder is free")
 
     (tmp_path / "set").mkdir()
     with pytest.raises(SetError, match="already exists"):
         export_set(study, "mixed", tmp_path / "set", refit=train_for_hours)
 
 
-def test_by_default_sets_lie_in_best_and_never_in_each_others_place(tmp_path: Path) -> None:
-    assert [str(_default_out(tmp_path / "cr", *rest)) for rest in (("greedy", False), ("bagged", True))] == [
+def test_default_folders_are_in_best_and_differ_by_ensemble_and_refit(tmp_path: Path) -> None:
+    assert [str(_choose_out(tmp_path / "cr", *rest)) for rest in (("greedy", False), ("bagged", True))] == [
         "best/cr",
         "best/cr-bagged-refit",
     ]

@@ -1,4 +1,4 @@
-"""Views at other sides (`inference.also_at`) as members of a set."""
+"""Members with views at other image sizes (`inference.also_at`)."""
 
 import json
 from pathlib import Path

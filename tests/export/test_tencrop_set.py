@@ -1,4 +1,4 @@
-"""TenCrop and a size of its own in inference, from a training to a set's predictions."""
+"""TenCrop and a separate inference size, from training to the predictions of a set."""
 
 import json
 import re
@@ -42,7 +42,7 @@ MIXED = (
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
-    """One training of an epoch at 16 px, whose network sees 20 px afterwards, also as crops of 25 px."""
+    """One training of one epoch at 16 px; inference at 20 px, also with ten crops of 25 px."""
     return write_study(tmp_path_factory.mktemp("tencrop"), [TRIAL], MIXED)
 
 
@@ -88,8 +88,8 @@ def test_tencrop_predictions_are_of_the_same_samples_data_and_weights_as_the_oth
 def test_keeping_tencrop_gives_the_figures_of_what_is_stored(study: StudyPaths) -> None:
     trial = TrainingConfig.model_validate(read_yaml(study.trial(0).config)).trial
     classifier, dataset = kept(study.trial(0), "teacher"), open_dataset(DataConfig(**DATA), 16)
-    (look,) = other_inference_modes(trial)
-    found, _ = write_other_mode(study.trial(0), 0, "teacher", classifier, dataset, 0.3, look)
+    (mode,) = other_inference_modes(trial)
+    found, _ = write_other_mode(study.trial(0), 0, "teacher", classifier, dataset, 0.3, mode)
     assert list(found) == ["teacher-final-tencrop", "teacher-fused-tencrop"]
     for view, figures in found.items():
         predictions = stored(study, view)
@@ -99,7 +99,7 @@ def test_keeping_tencrop_gives_the_figures_of_what_is_stored(study: StudyPaths) 
 
 
 def test_a_fresh_process_reproduces_the_tencrop_members_of_a_set(exported: tuple[Path, str]) -> None:
-    verified = re.search(r"of 40 held-out images: max difference (\S+), accuracy (\S+) both times", exported[1])
+    verified = re.search(r"of 40 held-out images: max difference (\S+), accuracy (\S+) in both", exported[1])
     assert verified
     assert float(verified[1]) < 1e-6
     assert "3 members from 2 checkpoints" in exported[1]
@@ -145,9 +145,9 @@ def test_plain_timm_is_told_the_size_of_inference(exported: tuple[Path, str]) ->
 
 def test_the_command_writes_an_onnx_file_lists_it_and_says_how_near_it_is(exported: tuple[Path, str]) -> None:
     folder, printed = exported
-    said = re.search(r"ensemble\.onnx: onnxruntime gives the set's probabilities to (\S+)", printed)
-    assert said
-    assert float(said[1]) < 1e-5
+    match = re.search(r"ensemble\.onnx: onnxruntime reproduces the set's probabilities: max difference (\S+)", printed)
+    assert match
+    assert float(match[1]) < 1e-5
     manifest = json.loads((folder / "ensemble.json").read_text())
     assert manifest["onnx"]["inputs"] == [{"name": "images_20", "side": 20}, {"name": "images_25", "side": 25}]
     assert "ensemble.onnx" in manifest["files"]

@@ -1,1 +1,1 @@
-"""What a training makes of its images, operation by operation, as one picture."""
+"""A picture of the training images after each augmentation operation."""

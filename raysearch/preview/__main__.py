@@ -1,4 +1,4 @@
-"""`python -m raysearch.preview SPACE --out PICTURE.png`: what a training makes of its images."""
+"""`python -m raysearch.preview SPACE --out PICTURE.png`: a picture of the augmented training images."""
 
 import json
 from pathlib import Path
@@ -18,16 +18,20 @@ def command(
         typer.Argument(help="A space that ships or a space file.", metavar="NAME|FILE"),
     ],
     out: Annotated[Path, typer.Option(help="The picture to write, a .png file.")],
-    data: Annotated[str | None, typer.Option(help="Labelled images: digits, or a folder. Default: the file's.")] = None,
-    images: Annotated[int, typer.Option(min=1, max=24, help="Train images to show, spread over the classes.")] = 6,
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images: digits, or a folder. Default: the source of the space.")
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=1, max=24, help="Number of train images to show, spread over the classes.")
+    ] = 6,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, e.g. trial.augment.policy=basic; may be repeated.")
     ] = None,
 ) -> None:
-    """Draw a few train images after every operation of the augmentation in turn, as both views of a training."""
+    """Draw a few train images after each augmentation operation, for both views of a training."""
     require_local("--out", out)
     if out.suffix.lower() != ".png":
-        raise UserError(f"--out: a name that ends in .png must stand here, got {str(out)!r}")
+        raise UserError(f"--out: expected a name ending in .png, got {str(out)!r}")
 
     from raysearch.preview.build import preview_sheet  # imports torch
 

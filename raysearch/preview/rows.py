@@ -1,7 +1,7 @@
-"""A few images after every operation of a training in turn, by the training's own functions.
+"""Applies the augmentation operations of a training to a few images, one more operation per row.
 
-A row is its view with one operation more switched on, drawn from the same seed: what is drawn before the new operation
-comes out as in the row above.
+Every row uses the training's own functions and the same seed. So the earlier operations give the same result as in the
+row above.
 """
 
 import math
@@ -19,20 +19,20 @@ from raysearch.models import normalise
 from raysearch.space import Space
 
 DRAWS = 20
-"""Batches that are drawn until one is mixed, where `mix_prob` leaves some as they are."""
+"""Attempts to draw a mixed batch; with `mix_prob` below 1 some batches are not mixed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """``images``: one a column, uint8 [height, width, 3] of any size; ``captions``: below each of them."""
+    """``images``: one per column, uint8 [height, width, 3] of any size; ``captions``: one below each image."""
 
     name: str
     images: Sequence[np.ndarray]
     captions: Sequence[str] = ()
 
 
-class Middle:
-    """Answers a space like an Optuna trial: the first option, the middle of a range."""
+class MidpointTrial:
+    """Replaces an Optuna trial: suggests the first option of a choice and the middle of a range."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         return math.sqrt(low * high) if log else (low + high) / 2
@@ -45,18 +45,21 @@ class Middle:
 
 
 def first_trial(space: Space) -> TrialConfig:
-    """The space's first trial; where `search.first` says nothing of a value, that of `Middle`."""
-    return space.trial.suggest(Middle(), next(iter(space.search.first), {}))
+    """The first trial of the space. Values that `search.first` does not set come from `MidpointTrial`."""
+    return space.trial.suggest(MidpointTrial(), next(iter(space.search.first), {}))
 
 
-def rows_of(
+def build_rows(
     stage: TrialConfig,
     images: Tensor | Sequence[np.ndarray],
     labels: Tensor,
     classes: Sequence[str],
     seed: int = 0,
 ) -> list[Row]:
-    """Rows for ``images``, as `augment_view` takes them, of ``labels`` int64 [batch]: each view, then its mixing."""
+    """Rows for the operations and the mixing of each view.
+
+    ``images`` as for `augment_view`; ``labels`` int64 [batch].
+    """
     arrays = list(images.permute(0, 2, 3, 1).numpy()) if isinstance(images, Tensor) else list(images)
     rows = [Row("original", arrays, [classes[label] for label in labels])]
     mix = _first_mix(stage, len(labels), seed)
@@ -71,7 +74,7 @@ def rows_of(
 
 
 def _view(stage: TrialConfig, images: Tensor | Sequence[np.ndarray], seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Name and outcome, normalised, of every operation that is on."""
+    """Name and normalised result, float [batch, 3, height, width], of every operation that is switched on."""
     augment, size = stage.augment, stage.image_size
     config = augment.model_copy(
         update={"hflip": 0.0, "stubborn": augment.stubborn.model_copy(update={"probability": 0.0}), "policy": "none"}
@@ -90,8 +93,8 @@ def _view(stage: TrialConfig, images: Tensor | Sequence[np.ndarray], seed: int) 
 
 
 def _before_normalising(augment: AugmentConfig) -> dict[str, dict[str, Any]]:
-    """By name, the value that switches an operation on."""
-    crops = {"pad": f"crop, padding {augment.crop_padding}", "resized": "random resized crop", "none": "as it is"}
+    """The operations before normalisation: the row name, and the config values that switch the operation on."""
+    crops = {"pad": f"crop, padding {augment.crop_padding}", "resized": "random resized crop", "none": "no crop"}
     steps: dict[str, dict[str, Any]] = {crops[augment.crop]: {}}
     if augment.hflip:
         steps[f"flip, p {augment.hflip:g}"] = {"hflip": augment.hflip}
@@ -110,7 +113,7 @@ def _first_mix(stage: TrialConfig, batch: int, seed: int) -> Mix | None:
 
 
 def _targets(mix: Mix, labels: Tensor, classes: Sequence[str]) -> list[str]:
-    """``cat 0.70 / dog 0.30`` for each image, the largest share first."""
+    """Captions such as ``cat 0.70 / dog 0.30``, one per image, with the largest share first."""
     captions = []
     for slots, masses in zip(*(part.tolist() for part in mix.labels(labels)), strict=True):
         shares = {label: sum(m for s, m in zip(slots, masses, strict=True) if s == label) for label in slots}

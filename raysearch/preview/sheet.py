@@ -1,4 +1,4 @@
-"""The picture: a column an image, a labelled row an operation."""
+"""Draws the picture: one column per image, one labelled row per operation."""
 
 from collections.abc import Sequence
 
@@ -8,21 +8,22 @@ from PIL import Image, ImageDraw, ImageFont
 from raysearch.preview.rows import Row
 
 TILE, GAP, NAMES, HEADER, LINE = 128, 6, 190, 34, 17
-"""Pixels: an image's side, what lies between two, the width of the row names, the heading, a line of a caption."""
+"""In pixels: side of an image, gap between images, width of row names, height of the title and of a caption line."""
 INK, FAINT, RULE, PAPER = "#1b1b1b", "#6b6b6b", "#c9c9c9", "white"
 
 
-def pick(labels: np.ndarray, count: int) -> np.ndarray:
-    """Up to ``count`` samples of as many classes as can be, spread evenly over them: int64 [count], by class."""
+def pick_samples(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of up to ``count`` samples from as many classes as possible: int64 [count], sorted by class."""
     number = int(labels.max()) + 1
-    wanted = np.linspace(0, number - 1, min(count, number)).round().astype(int)
-    of_class = [np.flatnonzero(labels == label) for label in wanted]
-    in_turn = sorted((place, label) for label, found in enumerate(of_class) for place in range(len(found)))[:count]
-    return np.array([of_class[label][place] for place, label in sorted(in_turn, key=lambda item: item[1])])
+    classes = np.linspace(0, number - 1, min(count, number)).round().astype(int)
+    by_class = [np.flatnonzero(labels == label) for label in classes]
+    # The first sample of every class, then the second of every class, and so on.
+    in_turn = sorted((index, label) for label, samples in enumerate(by_class) for index in range(len(samples)))[:count]
+    return np.array([by_class[label][index] for index, label in sorted(in_turn, key=lambda item: item[1])])
 
 
 def draw_sheet(rows: Sequence[Row], title: str) -> Image.Image:
-    """All ``rows`` below each other, under ``title``; a rule parts the views."""
+    """All ``rows`` below ``title``, with a line between the views."""
     font = ImageFont.load_default(13)
     captions = [[_wrapped(caption, font) for caption in row.captions] for row in rows]
     heights = [TILE + GAP + LINE * max(map(len, lines), default=0) for lines in captions]
@@ -60,7 +61,7 @@ def _draw_row(
 
 
 def _tile(pixels: np.ndarray) -> Image.Image:
-    """The image as large as fits; small ones keep hard pixels, so that these can be seen."""
+    """The image resized to fit a tile. Enlarging uses nearest neighbour, so that single pixels are visible."""
     image = Image.fromarray(pixels)
     share = TILE / max(image.size)
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
@@ -68,7 +69,7 @@ def _tile(pixels: np.ndarray) -> Image.Image:
 
 
 def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
-    """Lines as wide as an image: the parts of a mixed target one below the other, long names cut."""
+    """Caption lines that fit a tile: one per class of a mixed target. Long class names are cut."""
     lines = []
     for part in text.split(" / "):
         name, _, share = part.rpartition(" ") if part[-1:].isdigit() and " " in part else (part, "", "")

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from raysearch.config import AugmentConfig, MethodConfig, TrialConfig
 from raysearch.preview.__main__ import app
-from raysearch.preview.rows import first_trial, rows_of
-from raysearch.preview.sheet import GAP, HEADER, LINE, TILE, pick
+from raysearch.preview.rows import build_rows, first_trial
+from raysearch.preview.sheet import GAP, HEADER, LINE, TILE, pick_samples
 from raysearch.space import load_space
 
 CR = Path(__file__).resolve().parents[2] / "spaces" / "cr.yaml"
@@ -51,7 +51,7 @@ def stage(views=2, **augment) -> TrialConfig:
 
 def rows(config: TrialConfig, count=4):
     images = torch.randint(0, 256, (count, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    return images, rows_of(config, images, torch.arange(count) % 2, ["cat", "dog"])
+    return images, build_rows(config, images, torch.arange(count) % 2, ["cat", "dog"])
 
 
 def test_a_sheet_of_both_views_is_written(space: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_sheet_of_both_views_is_written(space: Path, tmp_path: Path) -> None:
     with Image.open(out) as sheet:
         pixels = np.asarray(sheet)
     row = TILE + 2 * GAP
-    assert pixels.shape[0] == HEADER + 7 * row + LINE  # the originals; each view as it is, its policy, its erasing
+    assert pixels.shape[0] == HEADER + 7 * row + LINE  # the originals; each view without crop, its policy, its erasing
     assert str(out) in result.stdout
 
 
@@ -100,7 +100,7 @@ def test_rows_are_all_that_is_on_in_the_order_of_the_training() -> None:
         "cutout, p 0.1",
     ]
     assert names == ["original", *(f"view {view}: {name}" for view in (1, 2) for name in [*one_view, "ricap"])]
-    assert [row.name for row in rows(stage(views=1))[1]] == ["original", "view 1: as it is"]
+    assert [row.name for row in rows(stage(views=1))[1]] == ["original", "view 1: no crop"]
 
 
 def test_a_row_differs_from_the_one_above_by_its_own_operation_only() -> None:
@@ -136,17 +136,17 @@ def test_mixed_targets_stand_below_the_images_and_add_up(mixing: str) -> None:
 
 def test_images_are_picked_evenly_from_the_classes() -> None:
     labels = np.repeat(np.arange(10), 3)
-    assert labels[pick(labels, 4)].tolist() == [0, 3, 6, 9]
-    assert labels[pick(labels, 12)].tolist() == [0, 0, 1, 1, *range(2, 10)]
-    assert len(set(pick(labels, 24).tolist())) == 24
-    assert len(pick(labels, 99)) == 30
+    assert labels[pick_samples(labels, 4)].tolist() == [0, 3, 6, 9]
+    assert labels[pick_samples(labels, 12)].tolist() == [0, 0, 1, 1, *range(2, 10)]
+    assert len(set(pick_samples(labels, 24).tolist())) == 24
+    assert len(pick_samples(labels, 99)) == 30
 
 
 def test_mistakes_are_told_with_exit_code_2(space: Path, tmp_path: Path) -> None:
     here = (space, "--out", "a.png")
     for words, told in {
         (tmp_path / "none.yaml", "--out", "a.png"): "none.yaml: no such file, and no space of this name",
-        (space, "--out", "a.jpg"): "--out: a name that ends in .png must stand here, got 'a.jpg'",
+        (space, "--out", "a.jpg"): "--out: expected a name ending in .png, got 'a.jpg'",
         (*here, "--set", "trial.augment.polcy=none"): "did you mean 'trial.augment.policy'",
         (*here, "--set", "data.stored_side=4"): "data.stored_side: input should be greater than or equal to 8",
         (*here, "--data", tmp_path / "nowhere"): "no such folder",

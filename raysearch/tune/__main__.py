@@ -1,4 +1,4 @@
-"""`python -m raysearch.tune`: a search."""
+"""`python -m raysearch.tune`: search a space."""
 
 import json
 import sys
@@ -15,50 +15,65 @@ from raysearch.shipped import find_file, list_shipped_files
 
 def command(
     space: Annotated[
-        str, typer.Argument(help="A space that ships (see raysearch spaces) or a space file.", metavar="NAME|FILE")
+        str,
+        typer.Argument(help="Name of a shipped space (see raysearch spaces), or a space file.", metavar="NAME|FILE"),
     ] = "",
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images: digits; a folder with train.parquet, val.parquet and maybe test.parquet; a folder "
-            "of train, val and maybe test folders of class folders; or one folder of class folders, which is split. "
-            "Default: the space's."
+            help="Labelled images: digits (included); a folder with train.parquet, val.parquet and optionally "
+            "test.parquet; a folder with the folders train, val and optionally test, which hold one folder per class; "
+            "or one folder with one folder per class, which raysearch splits. Default: data.source of the space."
         ),
     ] = None,
     trials: Annotated[
         str | None,
         typer.Option(
             metavar="N|+N",
-            help="Trials that end COMPLETE or PRUNED; with --resume also +N, so many more than were last asked for. "
-            "Default: the space's.",
+            help="Total number of trials; failed trials do not count. With --resume, +N adds N to the study's total. "
+            "Default: search.trials of the space.",
         ),
     ] = None,
     timeout_s: Annotated[
-        float | None, typer.Option(help="Seconds after which running trials stop, write their predictions and end.")
+        float | None,
+        typer.Option(help="Time limit in seconds. Running trials then write their predictions and stop."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the study's folder goes: OUT/<study>.")] = Path("runs"),
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: as many as fit.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of every training.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for studies. This study is written to OUT/<study>.")] = Path("runs"),
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Trials that run at the same time. Default: as many as fit.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the sampler; trial N trains with this seed plus N.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="path=value, wins over the file: trial.epochs=6, trial.backbone=resnet18, ..."),
+        typer.Option(
+            "--set", help="path=value, overrides the space file: trial.epochs=6, trial.backbone=resnet18, ..."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT.")] = False,
-    address: Annotated[str | None, typer.Option(help="A running Ray cluster, or auto. Default: this machine.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in OUT.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster, or auto. Default: this machine.")
+    ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what the search would cost, and whether it can be run; begin nothing.")
+        bool,
+        typer.Option("--plan", help="Print the expected time, memory and disk space, check the space, and exit."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what fails and what needs you.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each event, on stdout.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only failures and messages that need your attention.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per event to stdout.")] = False,
 ) -> None:
-    """Search a space: every trial is a full training whose held-out predictions can join the ensemble.
+    """Search a space. Every trial is a full training, and its held-out predictions can join an ensemble.
 
-    A space with a section `ablation` is no search: each of its rows is trained as it is, with each of its seeds.
+    If the space has a section `ablation`, the command trains each of its rows with each of its seeds instead.
 
-    Ctrl-C or the time limit stops running trials after their batch; nothing that was trained is lost.
+    Ctrl-C or the time limit stops running trials after the current batch. Everything trained so far is kept.
     """
     if not space:
-        raise UserError(f"no space given; name one that ships or a file. Known: {', '.join(list_shipped_files('spaces'))}")
+        raise UserError(
+            f"no space given; give a shipped space or a file. Known: {', '.join(list_shipped_files('spaces'))}"
+        )
     require_local("--out", out)
     require_local("--data", data or "")
     from raysearch.space import load_space
@@ -77,11 +92,11 @@ def command(
 
     from raysearch.tune.search import SearchOptions, search
 
-    wishes = SearchOptions(out, trials, resume, address, plan, quiet, as_json)
-    paths, as_run = search(loaded, wishes, where=display_path(path))
+    search_options = SearchOptions(out, trials, resume, address, plan, quiet, as_json)
+    paths, space_as_run = search(loaded, search_options, where=display_path(path))
     if not (plan or quiet or as_json):
-        summarise = print_ablation_summary if as_run.ablation else print_summary
-        summarise(paths, as_run, sys.argv[1:])
+        summarize = print_ablation_summary if space_as_run.ablation else print_summary
+        summarize(paths, space_as_run, sys.argv[1:])
 
 
 app = application(command)

@@ -1,4 +1,4 @@
-"""What the search tells whoever watches it."""
+"""The events of a search, and the interface of those who receive them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,33 +9,35 @@ from raysearch.config import TrainingConfig
 
 @dataclass(frozen=True)
 class EnsembleNow:
-    """The greedy ensemble of the trials that have ended so far; a first look, not `raysearch.ensemble`'s estimate."""
+    """The greedy ensemble of the trials that have ended so far. A quick preview of `raysearch.ensemble`'s estimate."""
 
     members: int
     accuracy: float
-    """Held-out, cross-fitted: on samples that did not choose it."""
+    """On held_out, cross-fitted: measured on samples that were not used to select the ensemble"""
     log_loss: float
-    """The same, in nats."""
+    """The same, in nats"""
 
 
 class Listener(Protocol):
-    """Hears what becomes of the trials, in the driver's process, one call at a time."""
+    """Receives the events of a search, in the driver's process, one call at a time."""
 
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
-        """A trial begins, or goes on after so many epochs."""
+        """A trial starts, or resumes after ``epochs_done`` epochs."""
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
-        """A look of a running trial, as `report_of` makes it; with `data.folds` one of its fold ``report["fold"]``, in
-        which epochs are those of all folds."""
+        """A running trial reports an evaluation (`report_of`).
+
+        With `data.folds`, the evaluation is of the fold ``report["fold"]``, and epochs count those of all folds.
+        """
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
-        """A trial is COMPLETE, PRUNED or FAIL: its `result.json`."""
+        """A trial is COMPLETE, PRUNED or FAIL. ``result`` is its `result.json`."""
 
     def interrupted(self, number: int, reason: str) -> None:
-        """A trial's process died; it will start again, from its checkpoint."""
+        """A trial's process died. The trial restarts from its checkpoint."""
 
     def estimated(self, ensemble: EnsembleNow) -> None:
-        """What the trials so far make together."""
+        """The ensemble of the ended trials has been estimated."""
 
     def noted(self, text: str) -> None:
-        """A sentence that the user should read: a pause, a retry, a stop."""
+        """A message that the user should read: a pause, a retry, a stop."""

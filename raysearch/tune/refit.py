@@ -1,7 +1,8 @@
-"""The papers' last step: an ensemble's members trained again, on train and held_out together, for the final models.
+"""Refit: train an ensemble's members again on train and held_out together, for the final models.
 
-A refit is a study of its own below the study, `StudyPaths.refit`. Its trainings are given as an ablation's are: what is
-whole stays, what failed or was cut off is trained once more, and what a kill left goes on from its checkpoint.
+A refit is a separate study in a folder of the main study, `StudyPaths.refit`. It runs like an ablation: complete
+trainings are kept, failed or interrupted ones are trained again, and a training whose process was killed resumes from
+its checkpoint.
 """
 
 import time
@@ -21,28 +22,30 @@ from raysearch.space import Ablation, Space, Training, space_from
 from raysearch.study_file import StudyFile, read_study_file
 from raysearch.train.result import read_result
 from raysearch.train.stage import open_training_data
-from raysearch.tune.search import SearchOptions, carry_out
+from raysearch.tune.search import SearchOptions, execute_search
 from raysearch.tune.store.stored_study import StoredStudy
 from raysearch.tune.store.study import check_place, open_storage
 
 SEED_STEP = 1000
-"""Between the seeds of a trial's trainings: those of neighbouring trials differ by 1."""
-SEEDS = 2**32
+"""Difference between the seeds of one trial's trainings. The seeds of neighbouring trials differ by 1, so a step of
+1000 keeps the seeds of different trials apart."""
+NUM_SEEDS = 2**32
+"""Seeds are below this number, which torch and numpy accept."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A training of the refit."""
+class MemberTraining:
+    """One training of the refit."""
 
     trial: int
-    """The trial of the study above that it stands for"""
+    """Number of the main study's trial that is trained again"""
     config: TrialConfig
-    """That trial's, but for the seed"""
+    """The trial's config, with this training's seed"""
     objective: Objective
 
     @property
     def key(self) -> str:
-        """What it is known by: trainings of one key are one."""
+        """Trainings with equal keys are the same training, and run once."""
         return self.config.model_dump_json()
 
 
@@ -57,64 +60,69 @@ def refit_ensemble(
     quiet: bool = False,
     as_json: bool = False,
 ) -> StudyPaths:
-    """Train every trial that is a member of the ensemble ``name`` again, with ``seeds`` seeds each, on all labelled
-    images but ``held_out_per_class`` a class; returns the refit's study, whose `refit.json` says which is which.
+    """Train every trial that is a member of the ensemble ``name`` again, with ``seeds`` seeds each.
 
-    A trial's first seed is its own, the others follow in steps of `SEED_STEP`. Its config is kept, with all of its
-    epochs: the learning rate falls over all of them, so a trial that was stopped early is now trained to its end. The
-    images kept out are too few to choose an epoch by: the last look's weights are kept. Folds there are none, and
-    where an earlier training's predictions named the stubborn classes, these are estimated anew.
+    Trains on all labelled images, holding out ``held_out_per_class`` images per class. Returns the refit's study; its
+    `refit.json` maps each member's trial to the refit's trials. Only missing trainings run. More seeds or other members
+    add trainings.
 
-    Only what is missing is trained: nothing where all is there; more seeds, or other members, add trainings.
-    ``source``: where the data lies now; ``address``: of a running Ray cluster. Raises `UserError`, naming the file: no
-    such ensemble, members that are no trials, other data, trainings that failed or were cut off.
+    The first seed of a trial is the trial's seed; the others follow in steps of `SEED_STEP`. The config is unchanged.
+    All epochs are trained, also for a trial that was stopped early, because the learning rate schedule covers all of
+    them. The held-out images are too few to choose an epoch, so the weights of the last evaluation are kept. There are
+    no folds. Stubborn classes that came from another training's predictions are estimated again.
+
+    ``source`` is the data's current location if it has moved. ``address`` is the address of a running Ray cluster.
+    Raises `UserError`, naming the file, if there is no such ensemble, a member is not a trial of the study, the data
+    has changed, or a training failed or was interrupted.
     """
-    assert seeds > 0, "at least one training a member"
+    assert seeds > 0, "at least one training per member"
     file, path, paths = read_study_file(study), study.ensemble(name), study.refit(name)
     ensemble, digest = read_ensemble(path), sha256(path)
-    wanted = tuple(wanted_trainings(study, ensemble, seeds))
+    trainings = tuple(list_trainings(study, ensemble, seeds))
     data = file.space.data
     if source is not None:
         data = data.model_copy(update={"source": str(Path(source).resolve()) if Path(source).exists() else source})
-    space = space_of(file, wanted, merged(data, held_out_per_class), display_path(path))
+    space = build_space(file, trainings, merge_splits(data, held_out_per_class), display_path(path))
     _check_place(paths, space)
-    done = whole_trials(paths, space)
-    if missing := [training for training in wanted if training.key not in done]:
-        _check_data(study, file, TrainingConfig(data=data, trial=wanted[0].config))
+    done = find_complete_trials(paths, space)
+    if missing := [training for training in trainings if training.key not in done]:
+        _check_data(study, file, TrainingConfig(data=data, trial=trainings[0].config))
         earlier = [result for number in done.values() if (result := read_result(paths.trial(number)))]
-        wishes = SearchOptions(paths.root.parent, address=address, quiet=quiet, as_json=as_json)
-        only = lacking(space, missing)
-        carry_out(only, paths, wishes, earlier, where=display_path(path), began=time.monotonic())
-        done = whole_trials(paths, space)
-    if faults := list(_faults(paths, space, [training for training in wanted if training.key not in done])):
+        options = SearchOptions(paths.root.parent, address=address, quiet=quiet, as_json=as_json)
+        missing_only = restrict_to(space, missing)
+        execute_search(missing_only, paths, options, earlier, where=display_path(path), began=time.monotonic())
+        done = find_complete_trials(paths, space)
+    if faults := list(_faults(paths, space, [training for training in trainings if training.key not in done])):
         raise StudyError(faults)
     trials: dict[str, list[int]] = {}
-    for training in wanted:
+    for training in trainings:
         trials.setdefault(str(training.trial), []).append(done[training.key])
     write_json(paths.refit_of, {"ensemble": name, "ensemble_sha256": digest, "trials": trials})
     return paths
 
 
-def wanted_trainings(study: StudyPaths, ensemble: Ensemble, seeds: int) -> Iterator[Wanted]:
-    """Each trial of a member once a seed; seed by seed, so that a refit which was cut short leaves whole ensembles.
+def list_trainings(study: StudyPaths, ensemble: Ensemble, seeds: int) -> Iterator[MemberTraining]:
+    """Each member's trial with each seed, in the order of the seeds.
 
-    Raises `StudyError` for members that are no trials.
+    In this order, a refit that is interrupted has trained whole ensembles. Raises `StudyError` for members that are not
+    trials of the study.
     """
-    if strangers := [member.view for member in ensemble.members if member.trial is None]:
+    if added := [member.view for member in ensemble.members if member.trial is None]:
         raise StudyError(
-            f"{display_path(study.ensemble(ensemble.name))}: members: {', '.join(strangers)} joined by --add, and only "
+            f"{display_path(study.ensemble(ensemble.name))}: members: {', '.join(added)} were added by --add, and only "
             "trials of the study can be trained again; run raysearch.ensemble without --add"
         )
     numbers = sorted({member.trial for member in ensemble.members if member.trial is not None})
-    trainings = [(number, _training_of(study, number)) for number in numbers]
+    trainings = [(number, _load_training(study, number)) for number in numbers]
     for index in range(seeds):
         for number, training in trainings:
-            seed = (training.trial.seed + SEED_STEP * index) % SEEDS
-            yield Wanted(number, training.trial.model_copy(update={"seed": seed}), training.objective)
+            seed = (training.trial.seed + SEED_STEP * index) % NUM_SEEDS
+            yield MemberTraining(number, training.trial.model_copy(update={"seed": seed}), training.objective)
 
 
-def _training_of(study: StudyPaths, number: int) -> TrainingConfig:
-    """What a trial was trained as, less what is of its own held-out split."""
+def _load_training(study: StudyPaths, number: int) -> TrainingConfig:
+    """The config that a trial was trained with, without predictions for the stubborn classes: the refit trains on the
+    images that they were made for."""
     path = study.trial(number).config
     values = validate(TrainingConfig, read_yaml(path), display_path(path)).model_dump()
     for section in (values["trial"], *values["trial"]["stages"]):
@@ -122,25 +130,27 @@ def _training_of(study: StudyPaths, number: int) -> TrainingConfig:
     return TrainingConfig.model_validate(values)
 
 
-def merged(data: DataConfig, held_out_per_class: int) -> DataConfig:
-    """``data`` as final models learn from it."""
+def merge_splits(data: DataConfig, held_out_per_class: int) -> DataConfig:
+    """``data`` with train and held_out merged, holding out ``held_out_per_class`` images per class, without folds."""
     values = {"merged_held_out_per_class": held_out_per_class, "folds": None, "fold": None}
     return DataConfig.model_validate({**data.model_dump(), **values})
 
 
-def space_of(file: StudyFile, wanted: Sequence[Wanted], data: DataConfig, where: str) -> Space:
-    """The refit of a study as a space that has no distributions: `search.first` are all its trainings."""
-    first = list({training.key: training.config.model_dump() for training in wanted}.values())
+def build_space(file: StudyFile, trainings: Sequence[MemberTraining], data: DataConfig, where: str) -> Space:
+    """The refit as a space without distributions, whose `search.first` holds all trainings."""
+    first = list({training.key: training.config.model_dump() for training in trainings}.values())
     search = {"trials": len(first), "first": first, "sampler": "random", "scheduler": "none"}
-    search |= {"objective": wanted[0].objective, "max_failures": len(first)}
+    search |= {"objective": trainings[0].objective, "max_failures": len(first)}
     sections = {"data": data.model_dump(), "search": search, "trial": first[0]}
     resources = file.space.model_dump().get("resources", {})
     return space_from({"study": f"{file.study}-refit", "resources": resources, **sections}, where)
 
 
-def lacking(space: Space, missing: Sequence[Wanted]) -> Space:
-    """``space`` with the ``missing`` trainings to be done, each as it is. They come last of `search.first`, as those to
-    come do in a plan."""
+def restrict_to(space: Space, missing: Sequence[MemberTraining]) -> Space:
+    """``space`` as an ablation of the ``missing`` trainings only.
+
+    They are the last entries of `search.first`, because a plan takes the first entries for ended trials.
+    """
     trainings = {each.key: Training(each.config.model_dump(), (f"trial {each.trial}",)) for each in missing}
     fixed = [training.fixed for training in trainings.values()]
     first = [*(entry for entry in space.search.first if entry not in fixed), *fixed]
@@ -148,14 +158,16 @@ def lacking(space: Space, missing: Sequence[Wanted]) -> Space:
     return replace(space, search=search, ablation=Ablation((), (), tuple(trainings.values())))
 
 
-def whole_trials(paths: StudyPaths, space: Space) -> dict[str, int]:
-    """The number of the refit's trial that is COMPLETE, by what it trained."""
-    return {key: trial.number for key, trial in _trials(paths, space, TrialState.COMPLETE).items()}
+def find_complete_trials(paths: StudyPaths, space: Space) -> dict[str, int]:
+    """Numbers of the refit's COMPLETE trials, by `MemberTraining.key`."""
+    return {key: trial.number for key, trial in _find_last_trials(paths, space, TrialState.COMPLETE).items()}
 
 
-def _trials(paths: StudyPaths, space: Space, *states: TrialState) -> dict[str, FrozenTrial]:
-    """The last trial in one of ``states``, or in any, of each training. By what was asked for: a trial that ran out of
-    memory trained another config."""
+def _find_last_trials(paths: StudyPaths, space: Space, *states: TrialState) -> dict[str, FrozenTrial]:
+    """The last trial of each training that is in one of ``states`` (without states: in any), by `MemberTraining.key`.
+
+    The key is that of the requested config: a trial that ran out of memory has smaller batches in its own config.
+    """
     if not paths.database.is_file():
         return {}
     trials = StoredStudy(open_storage(paths, space.study, space.search)).trials(*states)
@@ -168,28 +180,28 @@ def _check_place(paths: StudyPaths, space: Space) -> None:
     was = read_study_file(paths).space.data.merged_held_out_per_class
     if was != (now := space.data.merged_held_out_per_class):
         raise StudyError(
-            f"{display_path(paths.study)}: space.data.merged_held_out_per_class: this refit keeps {was} images a class "
-            f"out, got {now}; give {was} again, or remove {display_path(paths.root)}"
+            f"{display_path(paths.study)}: space.data.merged_held_out_per_class: this refit holds out {was} images per "
+            f"class, got {now}; give {was} again, or remove {display_path(paths.root)}"
         )
 
 
 def _check_data(study: StudyPaths, file: StudyFile, training: TrainingConfig) -> None:
-    """The data of the study above must be what it was: the refit is to learn from just these images."""
-    found = str(open_training_data(training).fingerprint)
-    if found != file.data.fingerprint:
+    """The data must be the data of the main study, because the refit must train on the same images."""
+    fingerprint = str(open_training_data(training).fingerprint)
+    if fingerprint != file.data.fingerprint:
         raise StudyError(
             f"{display_path(study.study)}: the study was made with other data than {training.data.source} holds now "
-            f"(fingerprint {file.data.fingerprint[:12]}, not {found[:12]}); give the data as it was, with --data if it "
-            "has moved"
+            f"(fingerprint {file.data.fingerprint[:12]}, not {fingerprint[:12]}); give the original data, with --data "
+            "if it has moved"
         )
 
 
-def _faults(paths: StudyPaths, space: Space, missing: Sequence[Wanted]) -> Iterator[str]:
-    last = _trials(paths, space) if missing else {}
+def _faults(paths: StudyPaths, space: Space, missing: Sequence[MemberTraining]) -> Iterator[str]:
+    last = _find_last_trials(paths, space) if missing else {}
     for training in missing:
         trial, name = last.get(training.key), f"trial {training.trial} with seed {training.config.seed}"
         if trial and trial.state == TrialState.FAIL:
             where, reason = display_path(paths.trial(trial.number).result), trial.user_attrs.get("reason", "no reason")
-            yield f"{where}: the refit of {name} failed ({reason}); once the cause is mended, --refit again goes on"
+            yield f"{where}: the refit of {name} failed ({reason}); fix the cause, then run again with --refit"
         else:
-            yield f"{display_path(paths.root)}: the refit of {name} was cut off; --refit again goes on"
+            yield f"{display_path(paths.root)}: the refit of {name} was interrupted; run again with --refit"

@@ -1,4 +1,4 @@
-"""Ends a search before its time: the time limit, Ctrl-C, SIGTERM."""
+"""Stops a search early: at its time limit, on Ctrl-C, on SIGTERM."""
 
 import signal
 import threading
@@ -15,13 +15,14 @@ from raysearch.tune.listener import Listener
 
 @contextmanager
 def stopping(paths: StudyPaths, timeout_s: float | None, began: float, listener: Listener) -> Iterator[None]:
-    """At the time limit, or on the first Ctrl-C or SIGTERM, ask running trials to stop after their batch.
+    """Ask running trials to stop after their batch, at the time limit or on the first Ctrl-C or SIGTERM.
 
-    ``began``: when the command did, by `time.monotonic`. A second Ctrl-C ends the command at once.
+    The request is the study's stop file, which every training checks. ``began`` is the start of the command in seconds
+    of `time.monotonic`. A second Ctrl-C ends the command at once.
     """
 
     def ask_to_stop(reason: str) -> None:
-        # In a thread: on a full disk the file has to wait for room, and a signal's handler must not.
+        # In a thread: on a full disk the write waits for space, and a signal handler must not wait.
         threading.Thread(target=_write, args=[paths.stop, f"stopped by {reason}"], daemon=True).start()
         listener.noted(f"stopped by {reason}: running trials end after their batch")
 
@@ -47,6 +48,7 @@ def stopping(paths: StudyPaths, timeout_s: float | None, began: float, listener:
 
 
 def _write(stop: Path, text: str) -> None:
+    """Write the stop file, and try again while the disk is full."""
     while True:
         try:
             return write_text(stop, text)

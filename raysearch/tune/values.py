@@ -1,4 +1,4 @@
-"""What Ray Tune is told of a trial: the keys of a report, and the value that the search decides by."""
+"""The report that Ray Tune receives of a trial: its keys, and the value that the search optimizes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,17 +6,18 @@ from typing import Any
 from raysearch.space.schema import SearchObjective
 
 METRIC = "value"
-"""Key of the value that decides, as `value_of` computes it."""
+"""Key of the value that the search optimizes (`value_of`)."""
 PROGRESS = "percent"
-"""Key of Tune's time attribute: percent of the trial's own epochs, so that ASHA's rungs mean the same for all."""
+"""Key of Tune's time attribute: percent of the trial's own epochs. So ASHA's rungs mean the same for trials with
+different numbers of epochs."""
 BY_SCHEDULER = "stopped by the scheduler"
-"""Reason of a PRUNED trial that was not cut off by a time limit, a signal or the end of its driver."""
+"""Reason of a PRUNED trial that the scheduler stopped, not a time limit, a signal or the end of the driver."""
 
 
 def value_of(line: Mapping[str, Any], objective: SearchObjective) -> float:
-    """The value of a line of `metrics.jsonl` that holds an evaluation: the better of student and teacher, final head.
+    """The value of a line of `metrics.jsonl` with an evaluation: the better of student and teacher, final head.
 
-    The ensemble gain of a trial is known only when it ends. Until then its value is minus its log loss.
+    The ensemble gain of a trial is known only when the trial ends. Until then its value is minus its log loss.
     """
     figure = "accuracy" if objective == "accuracy" else "log_loss"
     values = [line["held_out"][f"{role}-final"][figure] for role in ("student", "teacher")]
@@ -25,7 +26,7 @@ def value_of(line: Mapping[str, Any], objective: SearchObjective) -> float:
 
 
 def report_of(line: Mapping[str, Any], objective: SearchObjective, epochs: int) -> dict[str, Any]:
-    """A line of `metrics.jsonl` as the report that Tune receives; ``epochs``: those that the training is to do."""
+    """Make the report for Tune from a line of `metrics.jsonl`. ``epochs`` is the training's total number of epochs."""
     return {
         METRIC: value_of(line, objective),
         PROGRESS: 100 * line["epoch"] / epochs,

@@ -22,7 +22,7 @@ from raysearch.study_file import read_study_file
 from raysearch.train.stage import open_training_data
 from raysearch.tune import refit
 from raysearch.tune.on_ray.searcher import StudySearcher
-from raysearch.tune.planning.preflight import example_trials, trials_to_come
+from raysearch.tune.planning.preflight import draw_examples, list_remaining_trials
 from raysearch.tune.refit import refit_ensemble
 from raysearch.tune.store.study import open_storage, prepare
 from raysearch.tune.values import report_of
@@ -32,7 +32,7 @@ SEEDS = (0, 0, 1)
 
 
 class Trainer:
-    """Stands for Ray in `carry_out`: the real study folder and searcher, whose trainings end as ``ending`` says."""
+    """Replaces `execute_search`: the real study folder and searcher, but no Ray; trainings end as ``ending`` says."""
 
     def __init__(self) -> None:
         self.trained: list[tuple[str, int]] = []
@@ -66,7 +66,7 @@ class Trainer:
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     trainer = Trainer()
-    monkeypatch.setattr(refit, "carry_out", trainer)
+    monkeypatch.setattr(refit, "execute_search", trainer)
     return trainer
 
 
@@ -148,9 +148,11 @@ def test_before_a_refit_just_its_trainings_are_checked_and_those_to_come_planned
     refit_ensemble(study, "mixed")
     choose(study, [2, 1])
     refit_ensemble(study, "mixed")
-    sizes = [[(trial.backbone, trial.image_size) for trial in example_trials(space)] for space in trainer.spaces]
+    sizes = [[(trial.backbone, trial.image_size) for trial in draw_examples(space)] for space in trainer.spaces]
     assert sizes == [[("wrn_10_1", 16), ("resnet10t", 32)], [("resnet10t", 32), ("resnet10_small", 32)]]
-    to_come = [trials_to_come(space, ended).every for space, ended in zip(trainer.spaces, (0, 1), strict=True)]
+    to_come = [
+        list_remaining_trials(space, ended).examples for space, ended in zip(trainer.spaces, (0, 1), strict=True)
+    ]
     assert [[trial.backbone for trial in trials] for trials in to_come] == [
         ["wrn_10_1", "resnet10t"],
         ["resnet10_small"],
@@ -165,7 +167,7 @@ def test_trials_of_the_same_config_share_their_training(study: StudyPaths, train
 
 def test_a_failed_training_is_named_and_trained_once_more_by_the_next_call(study: StudyPaths, trainer: Trainer) -> None:
     trainer.ending = lambda folder: "FAIL" if folder.root.name == "0001" else "COMPLETE"
-    expected = r"0001/result\.json: the refit of trial 1 with seed 0 failed \(Diverged: the loss is nan\); .* --refit "
+    expected = r"0001/result\.json: the refit of trial 1 with seed 0 failed \(Diverged: the loss is nan\); .* --refit"
     with pytest.raises(StudyError, match=expected) as raised:
         refit_ensemble(study, "mixed")
     assert len(raised.value.faults) == 1
@@ -177,7 +179,7 @@ def test_a_failed_training_is_named_and_trained_once_more_by_the_next_call(study
 
 def test_one_that_was_cut_off_too(study: StudyPaths, trainer: Trainer) -> None:
     trainer.ending = lambda folder: "PRUNED" if folder.root.name == "0002" else "COMPLETE"
-    with pytest.raises(StudyError, match=r"the refit of trial 2 with seed 1 was cut off; --refit again goes on"):
+    with pytest.raises(StudyError, match=r"the refit of trial 2 with seed 1 was interrupted; run again with --refit"):
         refit_ensemble(study, "mixed")
     refit_ensemble(study, "mixed")
     assert trained_for(study) == {"0": [0], "1": [1], "2": [3]}
@@ -242,7 +244,7 @@ def test_the_studys_resources_are_taken(study: StudyPaths, trainer: Trainer) -> 
 def test_a_refit_is_not_gone_on_with_where_other_images_are_to_be_kept_out(study: StudyPaths, trainer: Trainer) -> None:
     refit_ensemble(study, "mixed")
     with pytest.raises(
-        StudyError, match=r"merged_held_out_per_class: this refit keeps 2 images a class out, got 3; gi"
+        StudyError, match=r"merged_held_out_per_class: this refit holds out 2 images per class, got 3; gi"
     ):
         refit_ensemble(study, "mixed", held_out_per_class=3)
 
@@ -257,10 +259,10 @@ def test_a_study_of_other_data_is_refused_before_anything_is_written(study: Stud
 
 
 def test_there_must_be_the_ensemble_and_its_members_must_be_trials(study: StudyPaths, trainer: Trainer) -> None:
-    with pytest.raises(StudyError, match=r"ensembles/other\.json: no such ensemble; make it with raysearch\.ensemble"):
+    with pytest.raises(StudyError, match=r"ensembles/other\.json: no such ensemble; create it with raysearch"):
         refit_ensemble(study, "other")
     choose(study, [0, None])
-    with pytest.raises(StudyError, match=r"mixed\.json: members: x\.csv joined by --add, and only trials of the study"):
+    with pytest.raises(StudyError, match=r"mixed\.json: members: x\.csv were added by --add, and only trials of"):
         refit_ensemble(study, "mixed")
     choose(study, [7])
     with pytest.raises(UserError, match=r"0007/config\.yaml: cannot be read"):

@@ -7,7 +7,7 @@ import ray
 import yaml
 
 from raysearch.tune.on_ray.ray_private import has_autoscaler, is_ray_client, reported_node_groups
-from raysearch.tune.planning.capacity import Cluster, configured, growing
+from raysearch.tune.planning.capacity import Cluster, add_growth, read_autoscaler_config
 
 CONFIG_FLAG = "--autoscaling-config="
 
@@ -23,11 +23,11 @@ def read_cluster() -> Cluster:
     if is_ray_client():
         return Cluster(nodes, is_open=has_autoscaler())
     if (reported := reported_node_groups()) is not None:
-        return growing(nodes, reported)
+        return add_growth(nodes, reported)
     monitors = list(_monitors(ray.get_runtime_context().gcs_address))
     files = [word.partition("=")[2] for words in monitors for word in words if word.startswith(CONFIG_FLAG)]
     if files:
-        return configured(nodes, yaml.safe_load(Path(files[0]).expanduser().read_text()))
+        return read_autoscaler_config(nodes, yaml.safe_load(Path(files[0]).expanduser().read_text()))
     return Cluster(nodes, is_open=not monitors and has_autoscaler())
 
 

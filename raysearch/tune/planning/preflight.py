@@ -1,4 +1,4 @@
-"""What is found out, and refused, before a search writes or trains anything."""
+"""Checks and estimates before a search writes or trains anything."""
 
 import itertools
 import multiprocessing
@@ -20,15 +20,15 @@ from raysearch.train.disk import free_bytes
 from raysearch.train.probe import probe
 from raysearch.train.resource_check import Cost, check_fit, count_passes, count_pixels, list_image_sizes
 from raysearch.train.stage import open_training_data, stubborn_at_start, train_split
-from raysearch.tune.planning.capacity import Cluster, capacity_of
-from raysearch.tune.planning.plan import Plan, Trials
+from raysearch.tune.planning.capacity import Cluster, compute_capacity
+from raysearch.tune.planning.plan import Plan, RemainingTrials
 
 DRAWS = 20
-"""Draws of an example in which values that do not go together are passed over."""
+"""Attempts to draw a valid example"""
 SAMPLE = 24
-"""Trials, about, that stand for all that will be drawn."""
-AT_START_S, AT_LEISURE_S = 0.4, 10.0
-"""Seconds that a backbone is tried for: before a search, and where only the plan is asked for."""
+"""Approximate size of the sample that stands for the trials to be drawn"""
+START_PROBE_S, PLAN_PROBE_S = 0.4, 10.0
+"""Seconds to measure each backbone: before a search, and with `--plan`."""
 
 
 def make_plan(
@@ -40,19 +40,19 @@ def make_plan(
     root: Path,
     *,
     earlier: Sequence[Mapping[str, Any]] = (),
-    limit_s: float = AT_START_S,
+    limit_s: float = START_PROBE_S,
 ) -> Plan:
-    """What the search will take; tries every backbone for about ``limit_s`` seconds.
+    """Estimate what the search needs. Measures every backbone for about ``limit_s`` seconds.
 
-    ``examples``: of `example_trials`, passed by `check_data`, which gave ``dataset``, and by `check_trials`;
-    ``root``: the study's folder, and ``earlier`` the results of its trials; ``where``: the space file's name. Raises
-    `UserError` with all that cannot be scheduled or has no room.
+    ``examples`` come from `draw_examples` and passed `check_data`, which returned ``dataset``, and `check_trials`.
+    ``root`` is the study's folder, ``earlier`` are the results of its ended trials, ``where`` names the space file in
+    messages. Raises `UserError` with everything that cannot be scheduled or does not fit memory or disk.
     """
-    capacity = capacity_of(space.resources, cluster, where)
+    capacity = compute_capacity(space.resources, cluster, where)
     ended = [result for result in earlier if result["state"] != "FAIL"]
     has_gpus, wants_gpus = torch.cuda.is_available(), space.resources.gpus_per_worker > 0
-    missing = "no GPU on this machine" if wants_gpus and not has_gpus else "a batch of two has no room in memory"
-    trials = trials_to_come(space, len(ended))
+    missing = "no GPU on this machine" if wants_gpus and not has_gpus else "a batch of 2 images does not fit memory"
+    trials = list_remaining_trials(space, len(ended))
     plan = Plan(
         where=where,
         root=root,
@@ -60,9 +60,9 @@ def make_plan(
         search=space.search,
         capacity=capacity,
         trials=trials,
-        costs=costs_of(space, examples, limit_s) if trials.number else {},
+        costs=measure_costs(space, examples, limit_s) if trials.count else {},
         classes=dataset.classes,
-        images={name: _images_of(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
+        images={name: _count_images(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
         free_bytes=free_bytes(root),
         folds=space.data.folds or 1,
         epochs_done=sum(result["epochs_done"] for result in ended),
@@ -74,14 +74,15 @@ def make_plan(
     return plan
 
 
-def _images_of(labels: np.ndarray, classes: int) -> list[int]:
+def _count_images(labels: np.ndarray, classes: int) -> list[int]:
+    """Images of each class."""
     return [int(count) for count in np.bincount(labels, minlength=classes)]
 
 
-def costs_of(space: Space, examples: Sequence[TrialConfig], limit_s: float) -> dict[str, Cost]:
-    """By backbone, from its example of most work an image.
+def measure_costs(space: Space, examples: Sequence[TrialConfig], limit_s: float) -> dict[str, Cost]:
+    """The cost of each backbone, measured with its example that needs most work per image.
 
-    On GPUs in a process of its own, which takes its share of their memory with it when it ends.
+    On GPUs this runs in a separate process, because a process releases all its GPU memory only when it ends.
     """
     chosen: dict[str, TrialConfig] = {}
     for example in sorted(
@@ -91,31 +92,34 @@ def costs_of(space: Space, examples: Sequence[TrialConfig], limit_s: float) -> d
     trainings = [TrainingConfig(data=space.data, trial=example) for example in chosen.values()]
     arguments = (trainings, limit_s, space.resources.cpus_per_worker)
     if not space.resources.gpus_per_worker:
-        costs = probed(*arguments, "cpu")
+        costs = probe_all(*arguments, "cpu")
     elif not torch.cuda.is_available():
-        costs = probed(*arguments, None)
+        costs = probe_all(*arguments, None)
     else:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            costs = pool.submit(probed, *arguments, "cuda").result()
+            costs = pool.submit(probe_all, *arguments, "cuda").result()
     return dict(zip(chosen, costs, strict=True))
 
 
-def probed(trainings: Sequence[TrainingConfig], limit_s: float, threads: int, device: str | None) -> list[Cost]:
-    """`probe` of each, on its own data."""
+def probe_all(trainings: Sequence[TrainingConfig], limit_s: float, threads: int, device: str | None) -> list[Cost]:
+    """`probe` each training on its data. ``device`` None measures sizes but no time."""
     where = None if device is None else torch.device(device)
     return [probe(each.trial, open_training_data(each), limit_s, threads=threads, device=where) for each in trainings]
 
 
-def trials_to_come(space: Space, ended: int) -> Trials:
-    """The rest of `search.first`, and a sample of the others in which every backbone and image size is as frequent."""
+def list_remaining_trials(space: Space, ended: int) -> RemainingTrials:
+    """The rest of `search.first`, and a sample of the other trials.
+
+    Every pair of backbone and image size is equally frequent in the sample.
+    """
     number = max(0, space.search.trials - ended)
     study = _random_study()
-    first = [_example(space, study, fixed) for fixed in space.search.first[ended : ended + number]]
+    first = [_draw_example(space, study, fixed) for fixed in space.search.first[ended : ended + number]]
     pairs = list(_pairs(space))
-    wanted = pairs * max(1, SAMPLE // len(pairs)) if number > len(first) else []
-    drawn = [trial for fixed in wanted if (trial := _example(space, study, fixed))]
+    sample = pairs * max(1, SAMPLE // len(pairs)) if number > len(first) else []
+    drawn = [trial for fixed in sample if (trial := _draw_example(space, study, fixed))]
     known = tuple(trial for trial in first if trial)
-    return Trials(known, tuple(drawn), number - len(known) if drawn else 0)
+    return RemainingTrials(known, tuple(drawn), number - len(known) if drawn else 0)
 
 
 def _random_study() -> optuna.Study:
@@ -124,37 +128,40 @@ def _random_study() -> optuna.Study:
 
 
 def _pairs(space: Space) -> Iterator[dict[str, Any]]:
-    """Every backbone at every image size."""
+    """Every backbone with every image size."""
     for backbone, size in itertools.product(space.values("backbone"), space.values("image_size")):
         yield {"backbone": backbone, "image_size": size}
 
 
-def example_trials(space: Space) -> list[TrialConfig]:
-    """A trial of every backbone at every image size that the space has, and all of `search.first`; of an ablation those
-    alone, its trainings."""
+def draw_examples(space: Space) -> list[TrialConfig]:
+    """All of `search.first`, and one trial of every backbone with every image size of the space.
+
+    For an ablation, only its trainings, which are its `search.first`.
+    """
     study = _random_study()
-    wanted = [*space.search.first, *([] if space.ablation else _pairs(space))]
-    examples = [example for fixed in wanted if (example := _example(space, study, fixed))]
+    fixed_values = [*space.search.first, *([] if space.ablation else _pairs(space))]
+    examples = [example for fixed in fixed_values if (example := _draw_example(space, study, fixed))]
     return list({example.model_dump_json(exclude={"seed"}): example for example in examples}.values())
 
 
-def _example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> TrialConfig | None:
+def _draw_example(space: Space, study: optuna.Study, fixed: Mapping[str, Any]) -> TrialConfig | None:
+    """A trial with the ``fixed`` values; None if no valid one was drawn in `DRAWS` attempts."""
     for _ in range(DRAWS):
         try:
             return space.trial.suggest(study.ask(), fixed)
         except SpaceError:
             continue
-    return None  # its trials will end as FAIL, each with the reason
+    return None  # the search records each such trial as FAIL with the reason
 
 
 def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, dict[str, int | None], list[str]]:
-    """The search's data, decoded into the cache as every example wants it; images a split, the test split's too; notes.
+    """Decode the data of every example into the cache. Returns the dataset, the images of each split, and notes.
 
-    With folds every one is decoded, and the first is returned and counted. Raises `DataError` with all faults of train
-    and held_out. Faults of test are noted only, and its count is None: no decision of a search reads it.
+    With folds, every fold is decoded, and the first fold is returned and counted. Raises `DataError` with all faults of
+    train and held_out. Faults of test become a note and its count is None, because no decision of a search reads test.
     """
     datasets, notes = [], []
-    for data, example in itertools.product(_folds_of(space.data), examples):
+    for data, example in itertools.product(_list_folds(space.data), examples):
         datasets.append(open_training_data(TrainingConfig(data=data, trial=example)))
         for stage in example.schedule:
             train_split(datasets[-1], stage)
@@ -167,28 +174,28 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
             ).counts["test"]
         except DataError as error:
             counts["test"] = None
-            notes.append(f"the test split has faults, the search goes on without it: {error.faults[0]}")
+            notes.append(f"the test split has faults, and the search runs without it: {error.faults[0]}")
     return dataset, counts, notes
 
 
-def _folds_of(data: DataConfig) -> list[DataConfig]:
-    """The data of a trial's trainings."""
+def _list_folds(data: DataConfig) -> list[DataConfig]:
+    """The data of each training of a trial."""
     return [data.model_copy(update={"fold": fold}) for fold in range(data.folds)] if data.folds else [data]
 
 
 def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset, where: str) -> None:
-    """Refuse steps larger than the train split, and backbones that do not build or cannot take the image size.
+    """Refuse steps larger than the train split, and backbones that do not build or do not accept the image size.
 
-    ``where`` is the space file's name, for the messages; all faults are raised at once as a `UserError`.
+    ``where`` names the space file in messages. Raises `UserError` with all faults at once.
     """
     images = len(dataset.splits["train"].labels)
     faults = [
-        f"{place}: a step takes {size} images, but the train split has {images}"
-        for place, size in _steps(space, examples)
+        f"{key}: a step takes {size} images, but the train split has {images}"
+        for key, size in _list_step_sizes(space, examples)
         if size > images
     ]
     faults += _stubborn_faults(examples, dataset)
-    for example in {_network_of(example): example for example in examples}.values():
+    for example in {_network_key(example): example for example in examples}.values():
         try:
             check_fit(example, len(dataset.classes))
         except UserError as error:
@@ -197,9 +204,12 @@ def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset
         raise UserError(f"{where}: {fault}" for fault in dict.fromkeys(faults))
 
 
-def _steps(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int]]:
-    """Place and number of the images of a step of all workers: at every batch size and the largest accumulation, or of
-    every stage; of an ablation of each of its trainings."""
+def _list_step_sizes(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int]]:
+    """Images per optimizer step over all workers, each with the dotted path of the batch size.
+
+    Without stages: every batch size of the space with its largest accumulation. With stages, or for an ablation: every
+    stage of every example.
+    """
     if space.ablation is None and not any(example.stages for example in examples):
         batches = max(space.values("accumulation")) * space.resources.workers
         return [("trial.batch_size", size * batches) for size in space.values("batch_size")]
@@ -215,13 +225,13 @@ def _steps(space: Space, examples: Sequence[TrialConfig]) -> list[tuple[str, int
 
 
 def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[str]:
-    """Earlier predictions that are to name stubborn classes must be there, and be found from every process."""
+    """Predictions that name the stubborn classes must exist, and their path must be the same in every process."""
     faults: list[str] = []
     for example in examples:
         stubborn = example.schedule[0].augment.stubborn
-        place = "trial.augment.stubborn.predictions"
+        key = "trial.augment.stubborn.predictions"
         if stubborn.predictions and not Path(stubborn.predictions).is_absolute():
-            faults.append(f"{place}: got {stubborn.predictions!r}; in a search it must be a whole path, from /")
+            faults.append(f"{key}: got {stubborn.predictions!r}; a search needs an absolute path")
             continue
         try:
             stubborn_at_start(example, dataset)
@@ -230,8 +240,8 @@ def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[
     return faults
 
 
-def _network_of(trial: TrialConfig) -> tuple[Any, ...]:
-    """What `check_fit` depends on."""
+def _network_key(trial: TrialConfig) -> tuple[Any, ...]:
+    """The values that `check_fit` depends on."""
     return (
         trial.backbone,
         list_image_sizes(trial),

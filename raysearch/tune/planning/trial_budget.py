@@ -1,4 +1,4 @@
-"""How many trials a search is to end with."""
+"""How many trials a search runs in total."""
 
 import re
 
@@ -9,22 +9,24 @@ from raysearch.space import space_from
 from raysearch.study_file import read_study_file
 
 
-def count_wanted_trials(asked: str | None, stored: int | None, from_space: int) -> int:
-    """``asked``: `--trials`, N or +N; ``stored``: what the study to go on with was last asked for, None for a new one.
+def count_wanted_trials(option: str | None, stored: int | None, from_space: int) -> int:
+    """The total number of trials of the study.
 
-    Nothing asked leaves a resumed study its number, unless the space file has a greater one. Raises `UserError`.
+    ``option``: value of `--trials`, N or +N. ``stored``: the total of the study that is resumed; None for a new study.
+    ``from_space``: `search.trials` of the space. Without `--trials`, a resumed study keeps its total unless the space
+    has a larger one. Raises `UserError`.
     """
-    if asked is None:
+    if option is None:
         return max(stored or 0, from_space)
-    if not re.fullmatch(r"\+?[1-9][0-9]*", asked):
-        raise UserError(f"--trials: N or +N must be given, a whole number from 1, got {asked!r}")
-    if not asked.startswith("+"):
-        return int(asked)
+    if not re.fullmatch(r"\+?[1-9][0-9]*", option):
+        raise UserError(f"--trials: expected N or +N, a whole number from 1, got {option!r}")
+    if not option.startswith("+"):
+        return int(option)
     if stored is None:
-        raise UserError(f"--trials {asked}: only with --resume, for a study that is there; else give {asked[1:]}")
-    return stored + int(asked)
+        raise UserError(f"--trials {option}: only with --resume, for an existing study; else give {option[1:]}")
+    return stored + int(option)
 
 
 def read_trial_count(paths: StudyPaths) -> int:
-    """What the study in `study.yaml` was last asked for. Raises `StudyError`."""
+    """The total number of trials in `study.yaml`. Raises `StudyError`."""
     return space_from(read_study_file(paths).space.model_dump(), display_path(paths.study)).search.trials

@@ -9,7 +9,15 @@ import yaml
 
 from raysearch.errors import UserError
 from raysearch.space import ResourcesConfig
-from raysearch.tune.planning.capacity import HEAD, Cluster, Growth, capacity_of, configured, growing, workers_on
+from raysearch.tune.planning.capacity import (
+    HEAD,
+    Cluster,
+    Growth,
+    add_growth,
+    compute_capacity,
+    count_workers,
+    read_autoscaler_config,
+)
 
 TWO_CORES = {"CPU": 2.0, "memory": 6e9, "object_store_memory": 2e9}
 EIGHT_GPUS = {"CPU": 64.0, "GPU": 8.0, "memory": 4e11}
@@ -26,12 +34,12 @@ available_node_types:
 
 
 def held(nodes: Sequence[dict[str, float]], **resources: Any) -> int:
-    return capacity_of(ResourcesConfig(**resources), Cluster(tuple(nodes)), "toy.yaml").trials
+    return compute_capacity(ResourcesConfig(**resources), Cluster(tuple(nodes)), "toy.yaml").trials
 
 
 def refusal(cluster: Cluster, **resources: Any) -> list[str]:
     with pytest.raises(UserError) as refused:
-        capacity_of(ResourcesConfig(**resources), cluster, "toy.yaml")
+        compute_capacity(ResourcesConfig(**resources), cluster, "toy.yaml")
     return refused.value.faults
 
 
@@ -83,18 +91,18 @@ def test_so_many_trials_fit_at_once(nodes: list[dict[str, float]], resources: di
         (
             [TWO_CORES],
             {"workers": 8},
-            "resources.workers: got 8, but the cluster holds 2 such workers (CPU 1, GPU 0 each); "
+            "resources.workers: got 8, but only 2 such workers fit the cluster (CPU 1, GPU 0 each); "
             "set resources.workers=2, or add nodes",
         ),
         (
             [HEAD_OF_CLOUD],
             {},
-            "resources.cpus_per_worker: no node gives CPUs to trials; start nodes that do (ray start --num-cpus=N)",
+            "resources.cpus_per_worker: no node has CPUs for trials; start nodes that do (ray start --num-cpus=N)",
         ),
         (
             [EIGHT_GPUS],
             {"gpus_per_worker": 1.5},
-            "resources.gpus_per_worker: got 1.5, but above 1 only whole GPUs are given; set it to 1",
+            "resources.gpus_per_worker: got 1.5, but above 1 it must be a whole number; set it to 1",
         ),
         ([EIGHT_GPUS], {"gpus_per_worker": 1e-5}, "resources.gpus_per_worker: got 1e-05; the smallest share is 0.0001"),
     ],
@@ -111,57 +119,62 @@ def test_every_fault_is_told_and_its_remedies_together_are_enough() -> None:
 
 
 def test_a_higher_concurrency_than_fits_is_noted_only() -> None:
-    capacity = capacity_of(ResourcesConfig(concurrency=5), Cluster((TWO_CORES,)), "toy.yaml")
+    capacity = compute_capacity(ResourcesConfig(concurrency=5), Cluster((TWO_CORES,)), "toy.yaml")
     assert capacity.trials == 2
-    assert capacity.notes == ("resources.concurrency: got 5, but the cluster holds 2 at once",)
+    assert capacity.notes == ("resources.concurrency: got 5, but only 2 trials fit the cluster",)
 
 
 def test_idle_gpus_are_noted() -> None:
-    (note,) = capacity_of(ResourcesConfig(), Cluster((EIGHT_GPUS,)), "toy.yaml").notes
+    (note,) = compute_capacity(ResourcesConfig(), Cluster((EIGHT_GPUS,)), "toy.yaml").notes
     assert note == "8 GPUs idle; --set resources.gpus_per_worker=1 uses them"
 
 
 def test_a_node_s_memory_counts_its_object_store() -> None:
     nodes = (TWO_CORES, {"CPU": 1.0})
-    assert [share.memory_bytes for share in capacity_of(ResourcesConfig(), Cluster(nodes), "").shares] == [8e9, None]
+    assert [share.memory_bytes for share in compute_capacity(ResourcesConfig(), Cluster(nodes), "").shares] == [
+        8e9,
+        None,
+    ]
 
 
 def test_a_fresh_cloud_cluster_holds_what_its_autoscaler_may_start() -> None:
-    cluster = configured((HEAD_OF_CLOUD,), yaml.safe_load(CLOUD))
-    capacity = capacity_of(ResourcesConfig(workers=4, cpus_per_worker=8, gpus_per_worker=1), cluster, "toy.yaml")
+    cluster = read_autoscaler_config((HEAD_OF_CLOUD,), yaml.safe_load(CLOUD))
+    capacity = compute_capacity(ResourcesConfig(workers=4, cpus_per_worker=8, gpus_per_worker=1), cluster, "toy.yaml")
     assert capacity.trials == 2, "8 nodes at most, of whichever kind"
-    assert "8 of the nodes" in capacity.notes[0]
-    assert "holds 8 such workers" in refusal(cluster, workers=9, cpus_per_worker=8, gpus_per_worker=1)[0]
+    assert "includes 8 nodes that" in capacity.notes[0]
+    assert "only 8 such workers fit" in refusal(cluster, workers=9, cpus_per_worker=8, gpus_per_worker=1)[0]
     assert "no node has more than 1 GPU;" in refusal(cluster, gpus_per_worker=2)[0]
 
 
 def test_nodes_that_the_autoscaler_has_started_are_counted_once() -> None:
     running = {"CPU": 8.0, "GPU": 1.0, "memory": 3e10}
-    cluster = configured((HEAD_OF_CLOUD, running, running), yaml.safe_load(CLOUD))
-    capacity = capacity_of(ResourcesConfig(cpus_per_worker=8, gpus_per_worker=1), cluster, "toy.yaml")
+    cluster = read_autoscaler_config((HEAD_OF_CLOUD, running, running), yaml.safe_load(CLOUD))
+    capacity = compute_capacity(ResourcesConfig(cpus_per_worker=8, gpus_per_worker=1), cluster, "toy.yaml")
     assert capacity.trials == 8
-    assert "6 of the nodes" in capacity.notes[0]
+    assert "includes 6 nodes that" in capacity.notes[0]
 
 
 def test_where_nodes_of_unknown_size_may_start_nothing_is_impossible() -> None:
-    on_premises = growing((HEAD_OF_CLOUD,), [({}, 2)], 2)
+    on_premises = add_growth((HEAD_OF_CLOUD,), [({}, 2)], 2)
     assert on_premises.is_open
-    capacity = capacity_of(ResourcesConfig(gpus_per_worker=1), on_premises, "toy.yaml")
+    capacity = compute_capacity(ResourcesConfig(gpus_per_worker=1), on_premises, "toy.yaml")
     assert capacity.trials == 1
     assert "may start other nodes" in capacity.notes[0]
-    assert not growing((HEAD_OF_CLOUD, TWO_CORES, TWO_CORES), [({}, 2)], 2).is_open, "all of them run"
-    with pytest.raises(UserError, match="whole GPUs"):
-        capacity_of(ResourcesConfig(gpus_per_worker=1.5), on_premises, "toy.yaml")
+    assert not add_growth((HEAD_OF_CLOUD, TWO_CORES, TWO_CORES), [({}, 2)], 2).is_open, "all of them run"
+    with pytest.raises(UserError, match="whole number"):
+        compute_capacity(ResourcesConfig(gpus_per_worker=1.5), on_premises, "toy.yaml")
 
 
 def test_a_kind_without_limit_is_enough_for_any_search() -> None:
-    cluster = growing((), [({"CPU": 4}, -1)])
-    assert capacity_of(ResourcesConfig(workers=100, cpus_per_worker=4), cluster, "toy.yaml").trials == 10
+    cluster = add_growth((), [({"CPU": 4}, -1)])
+    assert compute_capacity(ResourcesConfig(workers=100, cpus_per_worker=4), cluster, "toy.yaml").trials == 10
 
 
 def test_workers_that_want_nothing_of_a_kind_are_not_limited_by_it() -> None:
-    assert workers_on({"CPU": 3.0, "GPU": 1.0}, ResourcesConfig()) == 3
-    assert Cluster((), (Growth({"CPU": 1}, 5),), most_new=2).started_for(ResourcesConfig()) == [Growth({"CPU": 1}, 2)]
+    assert count_workers({"CPU": 3.0, "GPU": 1.0}, ResourcesConfig()) == 3
+    assert Cluster((), (Growth({"CPU": 1}, 5),), max_new_nodes=2).nodes_to_start(ResourcesConfig()) == [
+        Growth({"CPU": 1}, 2)
+    ]
 
 
 @pytest.mark.slow
@@ -172,4 +185,4 @@ def test_a_cluster_of_this_machine_alone_has_no_other_nodes() -> None:
     with ray_session(None):
         cluster = read_cluster()
     assert (len(cluster.nodes), cluster.growth, cluster.is_open) == (1, (), False)
-    assert capacity_of(ResourcesConfig(), cluster, "toy.yaml").trials == os.cpu_count()
+    assert compute_capacity(ResourcesConfig(), cluster, "toy.yaml").trials == os.cpu_count()

@@ -11,7 +11,9 @@ from raysearch.space import ResourcesConfig, SearchConfig
 from raysearch.train.disk import RESERVE
 from raysearch.train.resource_check import WORKER_BYTES, Cost, Seconds
 from raysearch.tune.planning.capacity import Capacity, Share
-from raysearch.tune.planning.plan import Plan, Trials, duration, gb
+from raysearch.tune.planning.plan import Plan, RemainingTrials
+from raysearch.tune.planning.plan_text import format_plan
+from raysearch.tune.planning.units import format_bytes, format_duration
 
 GB = 1e9
 METHOD = {"views": 1, "beta": 0, "gamma": 0, "aux_weight": 0}
@@ -24,7 +26,7 @@ def trial(backbone: str = "fast", **values: Any) -> TrialConfig:
 
 
 def cost(batch_s: float = 1.0, **values: Any) -> Cost:
-    """Looks take no time here."""
+    """Evaluations take no time here."""
     seconds = Seconds(step=0.0, pixel=batch_s / (3 * 64 * 10), evaluation=0.0, batch_size=10)
     numbers = {"parameters": 10**6, "num_features": 10, "weights_bytes": 10**6, "optimizer_bytes": 10**6}
     return Cost(**{**numbers, "checkpoint_bytes": 3 * 10**6, "saved_bytes": 0.0, "seconds": seconds, **values})
@@ -48,7 +50,7 @@ def plan(
         "resources": ResourcesConfig.model_validate(resources or {}),
         "search": SearchConfig.model_validate({"scheduler": "none", **(search or {})}),
         "capacity": Capacity(at_once, (Share(nodes=1, workers=at_once, memory_bytes=memory),), ()),
-        "trials": Trials(tuple(first), tuple(drawn), rest),
+        "trials": RemainingTrials(tuple(first), tuple(drawn), rest),
         "costs": costs or {"fast": cost(1.0), "slow": cost(3.0)},
         "classes": ("cat", "dog"),
         "images": {"train": [50, 50], "held_out": [5, 5]},
@@ -98,19 +100,19 @@ def test_a_budget_of_epochs_caps_epochs_and_hours() -> None:
 
 
 def test_a_time_limit_is_told_where_it_ends_the_search() -> None:
-    text = "\n".join(plan([trial()] * 4, search={"timeout_s": 100}).lines())
-    assert "about 3.3 min; search.timeout_s ends it after 100 s" in text
-    assert "40; search.timeout_s has room for about 20" in text
-    assert "timeout_s" not in "\n".join(plan([trial()] * 4, search={"timeout_s": 1000}).lines())
+    text = "\n".join(format_plan(plan([trial()] * 4, search={"timeout_s": 100})))
+    assert "about 3.3 min; search.timeout_s stops the search after 100 s" in text
+    assert "40; about 20 fit in search.timeout_s" in text
+    assert "timeout_s" not in "\n".join(format_plan(plan([trial()] * 4, search={"timeout_s": 1000})))
 
 
 def test_where_no_gpu_is_here_the_hours_are_unknown_and_no_guess() -> None:
     untried = {"fast": cost(seconds=None, saved_bytes=1e6)}
     found = plan([trial()], costs=untried, resources={"gpus_per_worker": 1}, missing="no GPU on this machine")
     assert found.hours is None
-    text = "\n".join(found.lines())
+    text = "\n".join(format_plan(found))
     assert "time    unknown (no GPU on this machine)" in text
-    assert "836 MB of a GPU a worker" in text  # 1.3 x 640 pixels of a megabyte, and the network
+    assert "836 MB of GPU memory per worker" in text  # 1.3 x 640 pixels of a megabyte, and the network
 
 
 def test_a_training_that_no_node_has_the_memory_for_is_refused_with_a_batch_that_fits() -> None:
@@ -122,7 +124,7 @@ def test_a_training_that_no_node_has_the_memory_for_is_refused_with_a_batch_that
         "set trial.batch_size=27"
     )
     fits = plan([trial(batch_size=27)], costs=heavy, memory=3 * GB)
-    assert fits.memory_of(fits.largest) < 3 * GB
+    assert fits.estimate_memory(fits.largest) < 3 * GB
 
 
 def test_the_stage_that_is_too_large_is_named() -> None:
@@ -131,7 +133,7 @@ def test_the_stage_that_is_too_large_is_named() -> None:
     (fault,) = plan([staged], costs={"fast": cost(saved_bytes=1e6)}, memory=2 * GB).faults()
     assert fault.startswith("toy.yaml: trial.stages.1.batch_size: ")
     (fault,) = plan([trial()], costs={"fast": cost(saved_bytes=1e8)}, memory=2 * GB).faults()
-    assert fault.endswith("take smaller images or backbones")
+    assert fault.endswith("use smaller images or backbones")
 
 
 def test_nodes_of_unknown_memory_refuse_nothing() -> None:
@@ -142,14 +144,14 @@ def test_trials_that_only_together_may_be_too_large_are_noted() -> None:
     found = plan([trial()] * 2, costs={"fast": cost(saved_bytes=4e6)}, memory=6 * GB)
     assert found.faults() == []
     (note,) = found.notes()
-    assert "workers of about 4.0 GB may together take 8.1 GB of a node that has 6.0 GB" in note
+    assert "each worker may need about 4.0 GB, 8.1 GB together, and the node has 6.0 GB" in note
 
 
 def test_a_worker_s_share_of_a_gpu_is_noted_where_it_may_be_too_small() -> None:
     costs = {"fast": cost(saved_bytes=1e7)}
     gpu = {"gpu_bytes": 12 * GB, "resources": {"gpus_per_worker": 0.5}}
     (note,) = plan([trial()], costs=costs, **gpu).notes()
-    assert "'fast' needs up to 8.3 GB of GPU memory in float32, of which a worker has 6.0 GB" in note
+    assert "'fast' needs up to 8.3 GB of GPU memory in float32, and a worker has 6.0 GB" in note
     assert plan([trial()], costs=costs, gpu_bytes=12 * GB, resources={"gpus_per_worker": 1}).notes() == []
 
 
@@ -159,7 +161,7 @@ def test_checkpoints_of_the_trials_at_work_must_fit_the_disk() -> None:
     found = plan([trial()] * 4, costs=big, free_bytes=3.5 * each, at_once=4)
     assert found.live_bytes == pytest.approx(4 * each, rel=1e-3)
     (fault,) = found.faults()
-    assert "4 trials at once have checkpoints of about 92 GB" in fault
+    assert "4 trials at once need about 92 GB for checkpoints" in fault
     assert "runs/toy has 80 GB free, 12 GB too little; set resources.concurrency=3, or give another --out" in fault
     assert plan([trial()] * 4, costs=big, free_bytes=3.5 * each, at_once=3).faults() == []
     (fault,) = plan([trial()], costs=big, free_bytes=GB).faults()
@@ -173,7 +175,10 @@ def test_weights_that_will_not_fit_are_noted_with_the_budget_that_does() -> None
     assert found.faults() == []
     (note,) = found.notes()
     # 20 trials leave 2 GB each; one at work takes 3 GB of the 12.
-    assert "what 20 trials leave takes about 40 GB, 9.0 GB are free; --set search.checkpoints_gb=9 keeps" in note
+    expected = (
+        "results of 20 trials need about 40 GB of disk space, 9.0 GB are free; --set search.checkpoints_gb=9 keeps"
+    )
+    assert expected in note
     assert plan([trial()] * 20, search={"checkpoints_gb": 9}, **tight).notes() == []
 
 
@@ -182,50 +187,63 @@ def test_predictions_count_beside_weights() -> None:
     few, more = (plan([trial()], images=images) for images in ({"train": [50, 50], "held_out": [5, 5]}, many))
     assert more.kept_bytes - few.kept_bytes == pytest.approx(99_990 * 2 * (4 * 2 + 40 + 4 * 10 + 40))
     views = trial(method={**METHOD, "aux_weight": 0.4}, inference={"tencrop": True})
-    assert plan([views], images=many).predictions_of(views) == pytest.approx(100_000 * (8 * 48 + 2 * 80))
+    assert plan([views], images=many).estimate_prediction_bytes(views) == pytest.approx(100_000 * (8 * 48 + 2 * 80))
 
 
 def test_classes_without_images_or_of_very_different_sizes_are_noted() -> None:
     notes = plan([trial()], images={"train": [10, 60], "held_out": [0, 5]}).notes()
     assert notes == [
-        "train: from 10 of 'cat' to 60 of 'dog' images a class; figures are mostly of the larger classes",
+        "train: classes have from 10 ('cat') to 60 ('dog') images; the large classes dominate the metrics",
         "held_out: no images of class 'cat'",
     ]
     assert plan([trial()], images={"train": [20, 60], "held_out": [5, 5]}).notes() == []
 
 
-def test_the_plan_is_told_in_a_few_lines() -> None:
-    assert plan([trial("slow")], [trial("fast")], rest=2, resources={"workers": 2, "cpus_per_worker": 4}).lines() == [
-        "trials  3, 2 at once, each 2 workers of 4 CPUs",
-        "data    2 classes; train 100 (50 a class), held_out 10 (5 a class)",
+def test_the_plan_is_printed_in_a_few_lines() -> None:
+    found = plan([trial("slow")], [trial("fast")], rest=2, resources={"workers": 2, "cpus_per_worker": 4})
+    assert format_plan(found) == [
+        "trials  3; 2 at once, 2 workers each, 4 CPUs per worker",
+        "data    2 classes; train 100 (50 per class), held_out 10 (5 per class)",
         "epochs  30",
         "time    about 2.5 min",
-        "memory  up to 704 MB a worker (slow), 1.4 GB of a node's 8.0 GB",
-        "disk    18 MB for trials at work, 6.0 MB kept; 100 GB free",
-        "slow    1 M parameters, 3.0 MB to resume from, 15 s an epoch",
-        "fast    1 M parameters, 3.0 MB to resume from, 5.0 s an epoch",
+        "memory  up to 704 MB per worker (slow), 1.4 GB of a node's 8.0 GB",
+        "disk    18 MB for running trials, 6.0 MB for results; 100 GB free",
+        "slow    1 M parameters, checkpoints of 3.0 MB, 15 s per epoch",
+        "fast    1 M parameters, checkpoints of 3.0 MB, 5.0 s per epoch",
     ]
 
 
 def test_a_finished_study_has_nothing_to_come() -> None:
     found = plan(search={"timeout_s": 10})
     assert (found.faults(), found.notes(), found.epochs) == ([], [], 0)
-    assert [line.split()[0] for line in found.lines()] == ["trials", "data"]
+    assert [line.split()[0] for line in format_plan(found)] == ["trials", "data"]
 
 
-def test_a_network_that_was_not_tried_with_its_batch_costs_at_most_so_much() -> None:
+def test_a_time_measured_with_a_smaller_batch_is_an_upper_bound() -> None:
     slow = Seconds(step=0.0, pixel=1.0, evaluation=0.0, batch_size=2)
-    assert "at most " in plan([trial()], costs={"fast": cost(seconds=slow)}).lines()[-1]
+    assert "at most " in format_plan(plan([trial()], costs={"fast": cost(seconds=slow)}))[-1]
 
 
 def test_figures_are_given_in_units_that_can_be_read() -> None:
-    assert [gb(size) for size in (4e5, 2.5e8, 2.6e9, 3.2e10, 4e12)] == ["0.4 MB", "250 MB", "2.6 GB", "32 GB", "4.0 TB"]
-    assert [duration(hours) for hours in (0.01, 0.5, 1.9, 3, 49)] == ["36 s", "30 min", "114 min", "3.0 h", "2.0 days"]
+    assert [format_bytes(size) for size in (4e5, 2.5e8, 2.6e9, 3.2e10, 4e12)] == [
+        "0.4 MB",
+        "250 MB",
+        "2.6 GB",
+        "32 GB",
+        "4.0 TB",
+    ]
+    assert [format_duration(hours) for hours in (0.01, 0.5, 1.9, 3, 49)] == [
+        "36 s",
+        "30 min",
+        "114 min",
+        "3.0 h",
+        "2.0 days",
+    ]
 
 
 def test_a_worker_has_what_its_process_takes_too() -> None:
     found = plan([trial()])
-    assert found.memory_of(trial()) == WORKER_BYTES + 4e6
+    assert found.estimate_memory(trial()) == WORKER_BYTES + 4e6
 
 
 def test_with_folds_trainings_time_and_disk_are_those_of_all_folds() -> None:
@@ -237,9 +255,9 @@ def test_with_folds_trainings_time_and_disk_are_those_of_all_folds() -> None:
     assert (three.at_once, three.live_bytes) == (one.at_once, one.live_bytes)
     assert three.kept_bytes - three.kept_predictions_bytes == 3 * (one.kept_bytes - one.kept_predictions_bytes)
     assert plan([trial()], folds=3).at_once == 2, "of a single trial"
-    assert three.lines()[:3] == [
-        "trials  2 of 3 folds, 2 trainings at once, each one worker of 1 CPU",
-        "data    2 classes; train 100 (50 a class), held_out 10 (5 a class), of one of 3 folds",
+    assert format_plan(three)[:3] == [
+        "trials  2 with 3 folds each; 2 trainings at once, 1 worker each, 1 CPU per worker",
+        "data    2 classes; train 100 (50 per class), held_out 10 (5 per class), in each of 3 folds",
         "epochs  60",
     ]
 

@@ -21,11 +21,11 @@ from raysearch.tune.planning.plan import Plan
 from raysearch.tune.planning.preflight import (
     check_data,
     check_trials,
-    costs_of,
-    example_trials,
+    draw_examples,
+    list_remaining_trials,
     make_plan,
-    probed,
-    trials_to_come,
+    measure_costs,
+    probe_all,
 )
 
 DATA = {"source": "digits", "train_per_class": 2, "held_out_per_class": 2}
@@ -39,7 +39,7 @@ def make_space(
 
 
 def check(space: Space) -> None:
-    examples = example_trials(space)
+    examples = draw_examples(space)
     dataset = open_dataset(space.data, 16)
     check_trials(space, examples, dataset, "toy.yaml")
 
@@ -82,7 +82,7 @@ def test_every_stage_is_checked() -> None:
 
 def test_draws_that_do_not_go_together_are_passed_over() -> None:
     space = make_space(backbone={"choice": ["wrn_10_1", "wrn_16_1"]}, method={"views": {"choice": [1, 2]}, "beta": 0.0})
-    assert [example.backbone for example in example_trials(space)] == ["wrn_10_1", "wrn_16_1"]
+    assert [example.backbone for example in draw_examples(space)] == ["wrn_10_1", "wrn_16_1"]
 
 
 def test_faults_of_the_test_split_do_not_hold_up_a_search(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_faults_of_the_test_split_do_not_hold_up_a_search(tmp_path: Path) -> Non
             Image.new("RGB", (8, 8), (shade, 0, 0)).save(tmp_path / split / name / "a.png")
     (tmp_path / "test" / "dog" / "broken.png").write_bytes(b"no image")
     space = make_space(data={"source": str(tmp_path)}, backbone="wrn_10_1", image_size=8, augment={"crop_padding": 1})
-    _, counts, notes = check_data(space, example_trials(space))
+    _, counts, notes = check_data(space, draw_examples(space))
     assert counts == {"train": 2, "held_out": 2, "test": None}
     assert "broken.png" in notes[0]
 
@@ -122,14 +122,14 @@ SMALL = {"backbone": {"choice": ["wrn_10_1", "resnet10_small"]}, "image_size": 1
 
 
 def plan_of(space: Space, root: Path, cluster: Cluster = TWO_CORES, **options: Any) -> Plan:
-    examples = example_trials(space)
+    examples = draw_examples(space)
     dataset, _, _ = check_data(space, examples)
     return make_plan(space, examples, dataset, cluster, "toy.yaml", root, **options)
 
 
 def test_a_plan_is_made_before_anything_is_written(tmp_path: Path) -> None:
     plan = plan_of(make_space([{"backbone": "wrn_10_1"}], **SMALL), tmp_path / "runs" / "toy")
-    assert (plan.at_once, plan.trials.number, plan.epochs) == (2, 8, 32)
+    assert (plan.at_once, plan.trials.count, plan.epochs) == (2, 8, 32)
     assert set(plan.costs) == {"wrn_10_1", "resnet10_small"}
     assert plan.hours is not None
     assert 0 < plan.hours.least < plan.hours.about <= plan.hours.most
@@ -142,15 +142,15 @@ def test_trials_that_have_ended_are_planned_no_more(tmp_path: Path) -> None:
     states = ("COMPLETE", "PRUNED", "FAIL")
     earlier = [{"state": state, "epochs_done": 3} for state in states]
     plan = plan_of(make_space([{"backbone": "wrn_10_1"}], **SMALL), tmp_path, earlier=earlier)
-    assert (plan.trials.number, plan.trials.first, plan.epochs_done) == (6, (), 6)
+    assert (plan.trials.count, plan.trials.first, plan.epochs_done) == (6, (), 6)
     finished = plan_of(make_space(**SMALL), tmp_path, earlier=earlier[:2] * 4)
-    assert (finished.trials.number, finished.costs) == (0, {}), "nothing is tried for no trial"
+    assert (finished.trials.count, finished.costs) == (0, {}), "nothing is tried for no trial"
 
 
 def test_gpus_that_are_not_there_are_refused_before_any_backbone_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "costs_of", lambda *arguments: pytest.fail("a backbone was tried"))
+    monkeypatch.setattr(preflight, "measure_costs", lambda *arguments: pytest.fail("a backbone was tried"))
     with pytest.raises(UserError, match=r"toy.yaml: resources.gpus_per_worker: got 1, but the cluster has 0 GPUs"):
         plan_of(make_space(resources={"gpus_per_worker": 1}, **SMALL), tmp_path)
 
@@ -168,7 +168,7 @@ def test_a_disk_that_is_too_small_for_the_trials_at_once_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "free_bytes", lambda folder: 1e6)
-    with pytest.raises(UserError, match=r"2 trials at once have checkpoints of about .* give another --out"):
+    with pytest.raises(UserError, match=r"2 trials at once need about .* give another --out"):
         plan_of(make_space(**SMALL), tmp_path)
 
 
@@ -180,26 +180,26 @@ def test_each_backbone_is_tried_once_in_its_most_laborious_form(monkeypatch: pyt
         assert (limit_s, threads, device) == (7.0, 3, "cpu")
         return [Cost(1, 1, 1, 1, 1, 1.0, None)] * len(trainings)
 
-    monkeypatch.setattr(preflight, "probed", fake)
+    monkeypatch.setattr(preflight, "probe_all", fake)
     plain = {"method": {"views": 1, "beta": 0, "gamma": 0}}
     space = make_space([{"backbone": "wrn_10_1", **plain}], resources={"cpus_per_worker": 3}, **SMALL)
-    assert set(costs_of(space, example_trials(space), 7.0)) == {"wrn_10_1", "resnet10_small"}
+    assert set(measure_costs(space, draw_examples(space), 7.0)) == {"wrn_10_1", "resnet10_small"}
     assert [(trial.backbone, trial.method.views) for trial in asked] == [("wrn_10_1", 2), ("resnet10_small", 2)]
 
 
 @pytest.mark.slow
 def test_backbones_can_be_tried_in_a_process_of_their_own() -> None:
     space = make_space(**SMALL)
-    trainings = [TrainingConfig(data=space.data, trial=example) for example in example_trials(space)]
+    trainings = [TrainingConfig(data=space.data, trial=example) for example in draw_examples(space)]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        elsewhere = pool.submit(probed, trainings, 0.1, 1, "cpu").result()
-    here = probed(trainings, 0.1, 1, None)
+        elsewhere = pool.submit(probe_all, trainings, 0.1, 1, "cpu").result()
+    here = probe_all(trainings, 0.1, 1, None)
     assert [replace(cost, seconds=None) for cost in elsewhere] == here
     assert all(cost.seconds for cost in elsewhere)
 
 
 def test_a_sample_of_the_trials_has_every_backbone_as_often() -> None:
-    trials = trials_to_come(make_space([{"backbone": "wrn_10_1"}], **SMALL), ended=0)
+    trials = list_remaining_trials(make_space([{"backbone": "wrn_10_1"}], **SMALL), ended=0)
     assert (len(trials.first), trials.rest) == (1, 7)
     drawn = [trial.backbone for trial in trials.drawn]
     assert drawn.count("wrn_10_1") == drawn.count("resnet10_small") == 12
@@ -213,6 +213,6 @@ def test_an_ablation_s_trainings_are_all_known() -> None:
     space = space_from(
         {"study": "toy", "data": DATA, "trial": trial, "ablation": {"seeds": 2, "tables": tables}}, "toy.yaml"
     )
-    trials = trials_to_come(space, ended=1)
+    trials = list_remaining_trials(space, ended=1)
     assert (len(trials.first), trials.rest, trials.drawn) == (3, 0, ())
-    assert trials.about(lambda trial: trial.total_epochs) == 5 + 3 + 5
+    assert trials.estimate_sum(lambda trial: trial.total_epochs) == 5 + 3 + 5

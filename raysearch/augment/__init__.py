@@ -1,7 +1,7 @@
-"""Varying and mixing images. Every function takes its randomness as a `torch.Generator`.
+"""Image augmentation and mixing. Every function takes its randomness from a `torch.Generator` argument.
 
-An operation is drawn first, as an object of its parameters, and applied after: so it can be replayed, and applied
-alike to several views.
+An operation is first drawn as an object with its parameters and then applied. So it can be replayed, and applied in the
+same way to several views.
 """
 
 from raysearch.augment.cutout import random_cutout

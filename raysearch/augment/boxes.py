@@ -1,4 +1,4 @@
-"""A rectangle for each image of a batch."""
+"""One rectangle per image of a batch."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Boxes:
-    """int64 [batch] each: pixels from ``tops`` to before ``bottoms``, and ``lefts`` to before ``rights``.
+    """Rectangles in pixels, int64 [batch] each: rows ``tops`` to ``bottoms`` - 1, columns ``lefts`` to ``rights`` - 1.
 
-    What lies outside the image does not count; an image without a box has an empty one.
+    Parts outside the image are ignored. An image without a rectangle has an empty one.
     """
 
     tops: Tensor
@@ -19,7 +19,7 @@ class Boxes:
     rights: Tensor
 
     def mask(self, height: int, width: int) -> Tensor:
-        """bool [batch, 1, height, width]: the pixels inside."""
+        """The pixels inside, bool [batch, 1, height, width]."""
         rows = _is_between(self.tops, self.bottoms, height)
         columns = _is_between(self.lefts, self.rights, width)
         return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,4 +1,4 @@
-"""Cutout (DeVries and Taylor 2017): a square of the mean colour, on normalised images."""
+"""Cutout (DeVries and Taylor 2017): fills a square with the mean colour, on normalised images."""
 
 import torch
 from torch import Generator, Tensor
@@ -7,9 +7,10 @@ from raysearch.augment.boxes import Boxes
 
 
 def random_cutout(images: Tensor, probability: float, size: float, generator: Generator) -> Tensor:
-    """Cut a square out of each image with ``probability``. Float [batch, channels, height, width], kept.
+    """Cut a square out of each image with ``probability``. Does not change ``images`` in place.
 
-    ``size``: the square's side as a share of the image's shorter one.
+    ``images``: normalised float [batch, channels, height, width]; ``size``: side of the square as a share of the
+    image's shorter side.
     """
     if probability == 0:
         return images
@@ -18,7 +19,7 @@ def random_cutout(images: Tensor, probability: float, size: float, generator: Ge
 
 
 def draw_cutout(batch: int, height: int, width: int, probability: float, size: float, generator: Generator) -> Boxes:
-    """Squares around a uniform pixel, so that part of one may lie outside its image, as in the paper."""
+    """Squares centred on a uniformly drawn pixel. As in the paper, a part may lie outside the image."""
     side = round(size * min(height, width))
     sides = torch.where(torch.rand(batch, generator=generator) < probability, side, 0)
     tops = torch.randint(height, (batch,), generator=generator) - side // 2
@@ -27,5 +28,5 @@ def draw_cutout(batch: int, height: int, width: int, probability: float, size: f
 
 
 def cut_out(images: Tensor, boxes: Boxes) -> Tensor:
-    """Fill ``boxes`` with 0, which is the mean colour."""
+    """Fill ``boxes`` with 0, the mean colour of normalised images."""
     return images.masked_fill(boxes.mask(*images.shape[-2:]).to(images.device), 0)

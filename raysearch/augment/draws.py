@@ -1,4 +1,4 @@
-"""Randomness from our generator for what takes none: NumPy's distributions and torchvision's transforms."""
+"""Random draws from a `torch.Generator` for NumPy's distributions and torchvision's transforms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +14,15 @@ def draw_seed(generator: Generator) -> int:
 
 
 def draw_beta(alpha: float, generator: Generator) -> float:
-    """A draw from Beta(alpha, alpha). torch's own takes no generator."""
+    """A draw from Beta(alpha, alpha). NumPy draws it because torch's Beta takes no generator."""
     return float(np.random.default_rng(draw_seed(generator)).beta(alpha, alpha))
 
 
 @contextmanager
 def seeded_globally(generator: Generator) -> Iterator[None]:
-    """Inside, torch's global CPU generator is seeded from ``generator``; after it, it is as it was found.
+    """Seed torch's global CPU generator from ``generator``, and restore its state at the end.
 
-    `torch.manual_seed` would seed the GPUs' generators too, and leave them so.
+    `torch.manual_seed` would also seed the generators of the GPUs, and this function restores only the CPU's.
     """
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(draw_seed(generator))

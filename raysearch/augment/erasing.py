@@ -1,4 +1,4 @@
-"""Random erasing (Zhong et al. 2020): a rectangle of normal noise, on normalised images."""
+"""Random erasing (Zhong et al. 2020): fills a rectangle with normal noise, on normalised images."""
 
 import math
 
@@ -9,13 +9,16 @@ from raysearch.augment.boxes import Boxes
 from raysearch.augment.draws import draw_seed
 
 AREA = (0.02, 1 / 3)
-"""Smallest and largest share of the image that is erased; timm's defaults."""
+"""Smallest and largest erased share of the image area; timm's defaults."""
 ASPECT = (0.3, 1 / 0.3)
 """Smallest and largest height / width of the rectangle."""
 
 
 def random_erasing(images: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Erase a rectangle of each image with ``probability``. Float [batch, channels, height, width], kept."""
+    """Erase a rectangle of each image with ``probability``. Does not change ``images`` in place.
+
+    ``images``: normalised float [batch, channels, height, width].
+    """
     if probability == 0:
         return images
     batch, _, height, width = images.shape
@@ -23,7 +26,7 @@ def random_erasing(images: Tensor, probability: float, generator: Generator) -> 
 
 
 def draw_erasing(batch: int, height: int, width: int, probability: float, generator: Generator) -> Boxes:
-    """A box of random area, shape and place for each image that is erased."""
+    """A box of random area, aspect and position for each erased image, an empty box for the others."""
     is_erased, shares, shapes, tops, lefts = torch.rand(5, batch, generator=generator)
     area = height * width * (AREA[0] + shares * (AREA[1] - AREA[0]))
     aspect = torch.exp(math.log(ASPECT[0]) + shapes * math.log(ASPECT[1] / ASPECT[0]))
@@ -36,7 +39,7 @@ def draw_erasing(batch: int, height: int, width: int, probability: float, genera
 
 
 def erase(images: Tensor, boxes: Boxes, generator: Generator) -> Tensor:
-    """Fill ``boxes`` with normal noise, drawn for their pixels only and on the images' own device."""
+    """Fill ``boxes`` with normal noise, drawn only for their pixels and on the device of the images."""
     mask = boxes.mask(*images.shape[-2:])
     count = int(mask.sum()) * images.shape[1]
     if images.device.type != generator.device.type:

@@ -1,4 +1,4 @@
-"""Crops and flips of a whole batch of uint8 images at once."""
+"""Crops and flips of a whole batch of uint8 images in one operation."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class CropFlip:
-    """Each image's own crop of its reflect-padded self, back to its size, and whether that is then flipped.
+    """One crop per image from the reflect-padded image, of the image's own size, and whether to flip it.
 
-    ``tops`` and ``lefts``: int64 [batch], where the crop starts, in pixels of the image without its padding, so
-    from -padding to padding; ``is_flipped``: bool [batch].
+    ``tops`` and ``lefts``: int64 [batch], start of the crop in pixels of the image without padding, from -padding to
+    padding; ``is_flipped``: bool [batch].
     """
 
     tops: Tensor
@@ -21,25 +21,25 @@ class CropFlip:
     def images(self, images: Tensor) -> Tensor:
         """uint8 [batch, channels, height, width] in and out.
 
-        Nothing is padded: a place in the padding is reflected to the pixel it repeats, a flip counts the columns
-        backwards. So each pixel of the result stands at one row and column of its image, and one gather reads it.
+        Does not pad. A position in the padding maps to the pixel that it mirrors, and a flip reverses the columns. So
+        each pixel of the result comes from one row and one column of its image, and one gather reads all of them.
         """
         batch, channels, height, width = images.shape
         columns = torch.arange(width)
         columns = torch.where(self.is_flipped[:, None], columns.flip(0), columns)
-        rows = _reflected(self.tops[:, None] + torch.arange(height), height)
-        columns = _reflected(self.lefts[:, None] + columns, width)
+        rows = _reflect(self.tops[:, None] + torch.arange(height), height)
+        columns = _reflect(self.lefts[:, None] + columns, width)
         places = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, -1).to(images.device)
         return images.reshape(batch, channels, -1).gather(2, places.expand(-1, channels, -1)).view(images.shape)
 
 
 def draw_crop_flip(batch: int, padding: int, probability: float, generator: Generator) -> CropFlip:
-    """Crops after reflect-padding by ``padding`` pixels (less than an image's side), and flips of ``probability``."""
+    """Uniform crops after padding by ``padding`` pixels (less than the side), and flips with ``probability``."""
     tops, lefts = torch.randint(-padding, padding + 1, (2, batch), generator=generator)
     return CropFlip(tops, lefts, torch.rand(batch, generator=generator) < probability)
 
 
-def _reflected(places: Tensor, size: int) -> Tensor:
-    """Places of up to size - 1 outside an image's side, each as the place that it mirrors."""
+def _reflect(places: Tensor, size: int) -> Tensor:
+    """Maps positions up to size - 1 outside the image to the positions that they mirror."""
     last = size - 1
     return last - (last - places.abs()).abs()

@@ -1,4 +1,4 @@
-"""mixup (Zhang et al. 2017), cutmix (Yun et al. 2019) and RICAP, drawn once a batch and applied alike to every view."""
+"""mixup (Zhang et al. 2017), cutmix (Yun et al. 2019) and RICAP, drawn once per batch for all views."""
 
 import math
 from dataclasses import dataclass
@@ -13,18 +13,21 @@ from raysearch.config import AugmentConfig
 
 
 class Mix(Protocol):
-    """One batch's mixing. Images and labels may be on any device; none is changed in place."""
+    """The mixing of one batch. Images and labels may be on any device and are not changed in place."""
 
     def images(self, images: Tensor) -> Tensor:
-        """Mixed images, float [batch, channels, height, width] as those given."""
+        """The mixed images, float [batch, channels, height, width] like the input."""
 
     def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """``labels`` int64 [batch] as (classes int64, masses float32), both [batch, slots]; masses sum to 1."""
+        """Classes int64 and masses float32, both [batch, slots], for ``labels`` int64 [batch].
+
+        The masses of an image sum to 1.
+        """
 
 
 @dataclass(frozen=True)
 class Mixup:
-    """Image i keeps ``share`` of itself in every pixel and takes the rest from ``partner[i]``."""
+    """Every pixel of image i is ``share`` of image i and 1 - ``share`` of image ``partner[i]``."""
 
     partner: Tensor
     share: float
@@ -33,12 +36,15 @@ class Mixup:
         return images * self.share + images[self.partner.to(images.device)] * (1 - self.share)
 
     def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return _pairs(labels, self.partner, self.share)
+        return _pair_labels(labels, self.partner, self.share)
 
 
 @dataclass(frozen=True)
 class Cutmix:
-    """Image i takes ``box`` (top, bottom, left, right, in pixels) from ``partner[i]`` and keeps ``share`` of itself."""
+    """Image i gets ``box`` from image ``partner[i]`` and keeps ``share`` of its own area.
+
+    ``box``: top, bottom, left, right in pixels; bottom and right are not included.
+    """
 
     partner: Tensor
     share: float
@@ -51,11 +57,11 @@ class Cutmix:
         return mixed
 
     def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return _pairs(labels, self.partner, self.share)
+        return _pair_labels(labels, self.partner, self.share)
 
 
 def draw_mix(config: AugmentConfig, batch: int, height: int, width: int, generator: Generator) -> Mix | None:
-    """A batch's mixing, or None where it stays as it is."""
+    """The mixing of a batch, or None if the batch is not mixed."""
     is_mixed, picks_cutmix = torch.rand(2, generator=generator) < torch.tensor([config.mix_prob, config.switch_prob])
     if config.mixing == "none" or not is_mixed:
         return None
@@ -65,18 +71,18 @@ def draw_mix(config: AugmentConfig, batch: int, height: int, width: int, generat
     partner = torch.randperm(batch, generator=generator)
     if operation == "mixup":
         return Mixup(partner, draw_beta(config.mixup_alpha, generator))
-    box = _box(draw_beta(config.cutmix_alpha, generator), height, width, generator)
+    box = _draw_box(draw_beta(config.cutmix_alpha, generator), height, width, generator)
     top, bottom, left, right = box
     return Cutmix(partner, 1 - (bottom - top) * (right - left) / (height * width), box)
 
 
-def _pairs(labels: Tensor, partner: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def _pair_labels(labels: Tensor, partner: Tensor, share: float) -> tuple[Tensor, Tensor]:
     masses = torch.tensor([share, 1 - share], device=labels.device).expand(len(labels), 2)
     return torch.stack([labels, labels[partner.to(labels.device)]], 1), masses
 
 
-def _box(share: float, height: int, width: int, generator: Generator) -> tuple[int, int, int, int]:
-    """A box of about (1 - share) of the area around a uniform centre, cut at the image's edges."""
+def _draw_box(share: float, height: int, width: int, generator: Generator) -> tuple[int, int, int, int]:
+    """A box of about 1 - ``share`` of the area around a uniform centre, cut at the image's edges."""
     side = math.sqrt(1 - share)
     centre_y = int(torch.randint(height, (), generator=generator))
     centre_x = int(torch.randint(width, (), generator=generator))

@@ -1,8 +1,8 @@
 """Random resized crops (Szegedy et al. 2015) of whole images of any size, drawn for a batch and then applied.
 
-The boxes are those of torchvision's `RandomResizedCrop`, the pixels those of its tensor form with antialiasing. Fast
-because pixels lie as in the file throughout, with the channels last: that is where torch's resizing of uint8 uses
-vector instructions without turning the pixels around before and after.
+The boxes have the distribution of torchvision's `RandomResizedCrop`, and the pixels equal those that it computes on
+tensors with antialiasing. The channels stay last in memory, as in the stored images: for this layout, torch resizes
+uint8 with vector instructions and without changing the layout before and after.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,23 @@ from raysearch.augment.draws import draw_seed
 RATIO = (3 / 4, 4 / 3)
 """Narrowest and widest box, width / height."""
 TRIES = 10
-"""Boxes drawn until one fits; else it is the largest in the middle whose shape is in `RATIO`."""
+"""Boxes drawn per image. If none fits, the largest central box with a shape in `RATIO` is used."""
 
 
 @dataclass(frozen=True)
 class ResizedCrops:
-    """Of each image its own box, int64 [batch, 2] each in its own pixels (down, across), from ``starts`` to before
-    ``ends``; and whether the crop is then flipped, bool [batch]."""
+    """One box per image, and whether to flip the crop.
+
+    ``starts`` and ``ends``: int64 [batch, 2], (row, column) in pixels of the image; the end is not included.
+    ``is_flipped``: bool [batch].
+    """
 
     starts: np.ndarray
     ends: np.ndarray
     is_flipped: np.ndarray
 
     def images(self, images: Sequence[np.ndarray], image_size: int) -> Tensor:
-        """uint8 arrays [height, width, 3] in, uint8 [batch, 3, image_size, image_size] out, channels last in memory."""
+        """uint8 [batch, 3, image_size, image_size], channels last in memory, from uint8 arrays [height, width, 3]."""
         shape = (len(images), 3, image_size, image_size)
         crops = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
         drawn = zip(self.starts.tolist(), self.ends.tolist(), self.is_flipped.tolist(), strict=True)
@@ -45,16 +48,22 @@ class ResizedCrops:
 def random_resized_crops(
     images: Sequence[np.ndarray], image_size: int, smallest: float, generator: Generator, hflip: float = 0.0
 ) -> Tensor:
-    """A box of at least ``smallest`` of each image's area, resized, and flipped left to right with probability
-    ``hflip``: uint8 [batch, 3, image_size, image_size] from uint8 arrays [height, width, 3]."""
+    """Crop each image to a box of at least ``smallest`` of its area, resize it, and flip it with probability ``hflip``.
+
+    Returns uint8 [batch, 3, image_size, image_size] from uint8 arrays [height, width, 3].
+    """
     sizes = np.array([image.shape[:2] for image in images])
     return draw_resized_crops(sizes, smallest, hflip, generator).images(images, image_size)
 
 
 def draw_resized_crops(sizes: np.ndarray, smallest: float, hflip: float, generator: Generator) -> ResizedCrops:
-    """Boxes in images of ``sizes``, int64 [batch, 2] (height, width): of a uniform share of the area, from
-    ``smallest`` to 1, of a log-uniform shape in `RATIO`, anywhere in the image."""
-    random = np.random.default_rng(draw_seed(generator))  # small steps for which torch takes thrice as long
+    """Boxes for images of ``sizes``, int64 [batch, 2] (height, width).
+
+    The share of the area is uniform from ``smallest`` to 1, the aspect is log-uniform in `RATIO`, and the position is
+    uniform.
+    """
+    # NumPy: torch takes three times as long for these small operations.
+    random = np.random.default_rng(draw_seed(generator))
     batch = len(sizes)
     shares, shapes = random.random((2, batch, TRIES))
     areas = sizes.prod(1, keepdims=True) * (smallest + (1 - smallest) * shares)
@@ -62,14 +71,14 @@ def draw_resized_crops(sizes: np.ndarray, smallest: float, hflip: float, generat
     tries = np.sqrt([areas / ratios, areas * ratios]).round().astype(np.int64).transpose(1, 2, 0)
     fits: np.ndarray = np.all((tries >= 1) & (tries <= sizes[:, None]), axis=2)
     is_middle = ~np.any(fits, axis=1, keepdims=True)
-    boxes = np.where(is_middle, _largest(sizes), tries[np.arange(batch), fits.argmax(1)])
+    boxes = np.where(is_middle, _largest_boxes(sizes), tries[np.arange(batch), fits.argmax(1)])
     spare = sizes - boxes
     starts = np.where(is_middle, spare // 2, (random.random((batch, 2)) * (spare + 1)).astype(np.int64))
     return ResizedCrops(starts, starts + boxes, random.random(batch) < hflip)
 
 
-def _largest(sizes: np.ndarray) -> np.ndarray:
-    """The largest boxes of a shape in `RATIO`: an image that is too wide or too high loses its ends."""
+def _largest_boxes(sizes: np.ndarray) -> np.ndarray:
+    """The largest boxes with a shape in `RATIO`; they cut the ends of images that are too wide or too high."""
     heights, widths = sizes.T
     longest_heights, longest_widths = np.round([widths / RATIO[0], heights * RATIO[1]]).astype(np.int64)
     return np.stack([np.minimum(heights, longest_heights), np.minimum(widths, longest_widths)], 1)

@@ -1,4 +1,4 @@
-"""RICAP (Takahashi et al. 2018; JZ's "RICP"): an image of four images' patches around one point."""
+"""RICAP (Takahashi et al. 2018; JZ's "RICP"): joins patches of four images at one point."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +11,10 @@ from raysearch.augment.draws import draw_beta
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of every mixed image from pixel (``top``, ``left``), ``height`` by ``width``: image i's is taken from
-    image ``partner[i]``, there from pixel (``from_top``, ``from_left``)."""
+    """A patch of every mixed image: ``height`` x ``width`` pixels, starting at pixel (``top``, ``left``).
+
+    In mixed image i it comes from image ``partner[i]``, starting at pixel (``from_top``, ``from_left``).
+    """
 
     partner: Tensor
     top: int
@@ -29,7 +31,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Ricap:
-    """Four patches that tile the image: upper left, upper right, lower left, lower right. Some may be empty."""
+    """Four patches that cover the image: upper left, upper right, lower left, lower right. A patch may be empty."""
 
     patches: tuple[Patch, ...]
 
@@ -43,7 +45,7 @@ class Ricap:
         return mixed
 
     def labels(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Four slots, one for each patch, of its share of the area."""
+        """Four slots, one per patch; the mass is the patch's share of the area."""
         whole = sum(patch.area for patch in self.patches)
         masses = torch.tensor([patch.area / whole for patch in self.patches], device=labels.device)
         classes = torch.stack([labels[patch.partner.to(labels.device)] for patch in self.patches], 1)
@@ -53,11 +55,12 @@ class Ricap:
 def draw_ricap(
     beta: float, crop: Literal["uniform", "middle"], batch: int, height: int, width: int, generator: Generator
 ) -> Ricap:
-    """One point for the batch, its row and column each Beta(beta, beta) of the side, rounded to pixels.
+    """Draw one point for the batch: its row and column are Beta(beta, beta) shares of the side, in whole pixels.
 
-    The first patch is the image's own (the identity), the others have a random permutation each: drawing the first
-    too, as the paper does, would only change the order of the batch. A patch is taken from anywhere in its image
-    (`uniform`), at one place for the batch as in the paper, or from the middle, rounded up and left (JZ).
+    The first patch is from the image itself, and each of the others uses a random permutation. The paper permutes the
+    first too, which only changes the order of the batch. With ``crop`` `uniform`, the position of a patch in its source
+    image is uniform and the same for the whole batch, as in the paper; with `middle` it is the centre, rounded up and
+    left (JZ).
     """
     split_row = round(height * draw_beta(beta, generator))
     split_column = round(width * draw_beta(beta, generator))

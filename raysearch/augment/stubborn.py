@@ -1,8 +1,8 @@
-"""Stubborn image augmentation (JZ "SIA"): colour shift and contrast stretch for the classes that are learned worst.
+"""Stubborn image augmentation (JZ "SIA"): colour shift and contrast stretch for the classes with the lowest recall.
 
-JZ say: each colour channel is taken as Gaussian and its mean and deviation are changed, "basically reducing" red and
-blue; then each channel's contrast is stretched at random. The magnitudes are ours, in `StubbornConfig`, and so is
-which images are stubborn.
+JZ treat each colour channel as Gaussian and change its mean and deviation, "basically reducing" red and blue. Then they
+stretch the contrast of each channel at random. The magnitudes and the rule for stubborn images are our choice, set in
+`StubbornConfig`.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ IS_DARKENED = (True, False, True)
 
 @dataclass(frozen=True)
 class ColourShift:
-    """For each image and channel, float [batch, 3] each: ``scales`` of the spread about the mean, ``shifts`` of the
-    mean in pixel values, and the shares of pixels that the stretch clips, ``low`` darkest and ``high`` brightest."""
+    """The parameters for each image and channel, float [batch, 3] each.
+
+    ``scales`` of the deviation from the mean; ``shifts`` of the mean, in pixel values; ``low`` and ``high``, the shares
+    of the darkest and brightest pixels that the stretch clips.
+    """
 
     scales: Tensor
     shifts: Tensor
@@ -30,19 +33,19 @@ class ColourShift:
     def images(self, images: Tensor) -> Tensor:
         """uint8 [batch, 3, height, width] in and out: x -> (x - mean) scale + mean + shift, then the stretch.
 
-        The stretch draws what lies between the two percentiles out over the channel's own range and clips the rest.
-        Drawn out over all of 0 to 255 it would undo the shift and the scale before it.
+        The stretch maps the values between the two percentiles to the range of the channel and clips the others.
+        Mapping to 0..255 would undo the shift and the scale.
         """
         pixels = images.flatten(2).float()
         mean = pixels.mean(2, keepdim=True)
         pixels = (pixels - mean) * self.scales[..., None] + mean + self.shifts[..., None]
-        return _stretched(pixels, self.low, self.high).round().clamp(0, 255).to(torch.uint8).view(images.shape)
+        return _stretch(pixels, self.low, self.high).round().clamp(0, 255).to(torch.uint8).view(images.shape)
 
 
 def stubborn_augmentation(images: Tensor, is_stubborn: Tensor, config: StubbornConfig, generator: Generator) -> Tensor:
-    """Shift the colours of images that ``is_stubborn`` (bool [batch]) flags, each with ``config.probability``.
+    """Shift the colours of stubborn images, each with ``config.probability``. Does not change ``images`` in place.
 
-    ``images``: uint8 [batch, 3, height, width], kept.
+    ``images``: uint8 [batch, 3, height, width]; ``is_stubborn``: bool [batch].
     """
     is_shifted = is_stubborn.cpu() & (torch.rand(len(images), generator=generator) < config.probability)
     chosen = is_shifted.nonzero()[:, 0]
@@ -54,7 +57,7 @@ def stubborn_augmentation(images: Tensor, is_stubborn: Tensor, config: StubbornC
 
 
 def draw_colour_shift(batch: int, config: StubbornConfig, generator: Generator) -> ColourShift:
-    """Uniform draws for every image and channel, up to the magnitudes of ``config``."""
+    """Uniform draws for every image and channel, limited by the magnitudes in ``config``."""
     scales, shifts, low, high = torch.rand(4, batch, 3, generator=generator)
     return ColourShift(
         scales=1 + config.scale * (2 * scales - 1),
@@ -65,11 +68,11 @@ def draw_colour_shift(batch: int, config: StubbornConfig, generator: Generator) 
 
 
 def stubborn_classes(recalls: np.ndarray, config: StubbornConfig) -> np.ndarray:
-    """bool [classes]: which classes are stubborn, by their held-out recall, float [classes].
+    """Which classes are stubborn, bool [classes], by held-out ``recalls``, float [classes].
 
-    Those of a recall below ``config.recall_below``, if that is given, or else the lowest ``config.share`` of the
-    classes, rounded, at least one, of equal ones the first. A class without held-out images (a recall of NaN) is
-    not stubborn.
+    With ``config.recall_below``: the classes with a lower recall. Otherwise: the ``config.share`` of the classes with
+    the lowest recalls, rounded, at least one; the first of equal classes counts as lower. A class without held-out
+    images (a recall of NaN) is not stubborn.
     """
     if config.recall_below is not None:
         return recalls < config.recall_below
@@ -79,8 +82,8 @@ def stubborn_classes(recalls: np.ndarray, config: StubbornConfig) -> np.ndarray:
     return is_stubborn & ~np.isnan(recalls)
 
 
-def _stretched(pixels: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """float [batch, channels, pixels]; a channel whose two percentiles are one value has nothing to stretch."""
+def _stretch(pixels: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The stretched channels, float [batch, channels, pixels]. Channels with two equal percentiles stay unchanged."""
     ordered = pixels.sort(2).values
     last = pixels.shape[2] - 1
     darkest, brightest = ordered[..., :1], ordered[..., -1:]

@@ -10,13 +10,13 @@ from raysearch.augment.fast_policy import (
     RAMP,
     VALUES,
     AutoAugment,
+    PendingImage,
     RandAugment,
     TrivialAugmentWide,
-    Waiting,
     apply_policy,
-    autocontrasted,
-    contrasted,
-    equalized,
+    autocontrast_tables,
+    contrast_table,
+    equalize_tables,
 )
 
 POLICIES = {
@@ -66,7 +66,7 @@ def apply(policy, image, *operations):
         image = policy._apply_image_or_video_transform(
             image, transform_id, magnitude, interpolation=policy.interpolation, fill=policy._fill
         )
-    return image.pixels() if isinstance(image, Waiting) else image
+    return image.pixels() if isinstance(image, PendingImage) else image
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -112,30 +112,30 @@ def test_images_keep_their_order_shape_and_channels_however_they_lie_in_memory(m
 def test_tables_in_a_row_are_one_table():
     image = pictures()[0]
     halved, inverted = bytes(value // 2 for value in VALUES), bytes(255 - value for value in VALUES)
-    waiting = Waiting(image).through([halved] * 3).through([inverted, VALUES, halved])
+    pending = PendingImage(image).add_tables([halved] * 3).add_tables([inverted, VALUES, halved])
     expected = np.asarray(image) // 2
     expected[..., 0] = 255 - expected[..., 0]
     expected[..., 2] //= 2
-    np.testing.assert_array_equal(np.asarray(waiting.pixels()), expected)
-    planes = [np.frombuffer(plane, np.uint8) for plane in waiting.planes()]
+    np.testing.assert_array_equal(np.asarray(pending.pixels()), expected)
+    planes = [np.frombuffer(plane, np.uint8) for plane in pending.planes()]
     np.testing.assert_array_equal(np.stack(planes, 1), expected.reshape(-1, 3))
     counted = np.stack([np.bincount(expected[..., channel].ravel(), minlength=256) for channel in range(3)])
-    np.testing.assert_array_equal(waiting.histogram(), counted)
+    np.testing.assert_array_equal(pending.histogram(), counted)
 
 
 def test_a_histogram_of_hand_is_drawn_out_and_evened_out():
     """Values 100 and 151 become 0 and 255; of three values with 510, 255 and 255 pixels, one step of 3 pixels each."""
     two = np.zeros((3, 256), int)
     two[:, [100, 151]] = 1
-    assert [autocontrasted(two)[0][value] for value in (100, 120, 151)] == [0, 100, 255]
+    assert [autocontrast_tables(two)[0][value] for value in (100, 120, 151)] == [0, 100, 255]
     three = np.zeros((3, 256), int)
     three[:, [10, 20, 30]] = [510, 255, 255]
-    assert [equalized(three)[2][value] for value in (10, 20, 30)] == [0, 170, 255]
+    assert [equalize_tables(three)[2][value] for value in (10, 20, 30)] == [0, 170, 255]
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.1, 1.0, 1.9])
 def test_contrast_as_a_table_is_pillows(factor):
     for image in pictures():
-        table = contrasted(image, factor)
+        table = contrast_table(image, factor)
         assert len(table) == RAMP.width
         np.testing.assert_array_equal(image.point(list(table) * 3), ImageEnhance.Contrast(image).enhance(factor))

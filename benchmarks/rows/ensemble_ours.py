@@ -1,4 +1,4 @@
-"""Our side of the ensemble rows, a script as those of the peers: ``greedy`` as the command calls it."""
+"""Our side of the ensemble rows, a script as those of the peers: ``select_greedy`` as the command calls it."""
 
 import sys
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.peers.ensemble_side import run
-from raysearch.ensemble.selection import greedy
+from raysearch.ensemble.selection import select_greedy
 
 
 def select(probs: list[np.ndarray], labels: np.ndarray, rounds: int) -> Sequence[int]:
-    return greedy(probs, labels, rounds).picks
+    return select_greedy(probs, labels, rounds).picks
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Ensembles of a study's trials, from stored predictions only: neither torch nor ray is loaded."""
+"""Selects ensembles from the stored predictions of a study's trials. Imports neither torch nor ray."""

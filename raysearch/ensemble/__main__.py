@@ -1,4 +1,4 @@
-"""`python -m raysearch.ensemble STUDY_DIR`: select an ensemble of a study's trials, and say what it is worth."""
+"""`python -m raysearch.ensemble STUDY_DIR`: select an ensemble from a study's trials and estimate its score."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,32 +12,33 @@ def command(
     study_dir: Annotated[
         Path,
         typer.Argument(
-            metavar="STUDY_DIR", help="The study's folder, as raysearch.tune printed it.", show_default=False
+            metavar="STUDY_DIR", help="The study's folder, as printed by raysearch.tune.", show_default=False
         ),
     ],
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="How to select: a recipe that ships (greedy, bagged, uniform, papers16, jz6) or a YAML file. "
-            "Default: greedy.",
+            help="The selection recipe: the name of a shipped recipe (greedy, bagged, uniform, papers16, jz6) or a "
+            "YAML file. Default: greedy.",
             metavar="NAME|FILE",
         ),
     ] = None,
     add: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Predictions of any other model on the study's held-out samples, as a further candidate: a .parquet "
-            "or .csv file with a column id (or sample_id), and for each class a column prob_<class> (or <class>) with "
-            "its probability; rows in any order. The model must not have been trained on these samples. Repeatable."
+            help="Add another model's predictions on the study's held-out samples as a candidate: a .parquet or .csv "
+            "file with a column id (or sample_id) and one column prob_<class> (or <class>) per class with its "
+            "probability; rows in any order. The model must not be trained on these samples. Repeatable."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the written file instead of tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the written JSON file instead of tables.")] = False,
 ) -> None:
     """Select an ensemble from a study's stored held-out predictions.
 
-    Writes STUDY_DIR/ensembles/NAME.json and prints the members with weight and contribution, and accuracy and
-    log loss: cross-fitted (on samples that did not choose) and in-sample (optimistic), with what they speak for.
-    Nothing is trained and no checkpoint is opened.
+    Writes STUDY_DIR/ensembles/NAME.json. Prints each member's weight and contribution,
+    accuracy and log loss, and a recommendation. Cross-fitted figures use samples that
+    the selection did not see; in-sample figures are optimistic. This command trains
+    nothing and opens no checkpoint.
     """
     from raysearch.ensemble.selecting import select_ensemble  # imports numpy and pyarrow
 

@@ -1,4 +1,4 @@
-"""Greedy selection from random parts of the library, averaged, which over-fits less.
+"""Bagged ensemble selection: the mean of greedy selections from random subsets of the library, which overfits less.
 
 Caruana, Munson and Niculescu-Mizil, "Getting the Most Out of Ensemble Selection", ICDM 2006, section 3.3.
 """
@@ -10,15 +10,15 @@ from functools import partial
 import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
-from raysearch.ensemble.caps import Cap, affordable, check_caps, fitting
-from raysearch.ensemble.greedy_vote import greedy
+from raysearch.ensemble.caps import Cap, check_caps, filter_affordable, find_fitting
+from raysearch.ensemble.greedy_vote import select_greedy
 from raysearch.ensemble.trajectory import Selection
 
 Select = Callable[..., Selection]
 """(probs, labels, caps=...) -> Selection"""
 
 
-def bagged(
+def select_bagged(
     probs: Sequence[np.ndarray],
     labels: np.ndarray,
     rounds: int,
@@ -29,42 +29,43 @@ def bagged(
     sorted_start: int = 0,
     caps: Sequence[Cap] = (),
 ) -> Selection:
-    """Select greedily from each of ``bags`` random parts of the library, and average the weights.
+    """Select greedily from each of ``bags`` random subsets of the library, and average the weights.
 
-    A part is a ``share``, above 0 and at most 1, of the candidates, drawn without replacement from those that fit
-    under the ``caps``; never empty. Each bag keeps to the caps. Where all bags together do not, selection is repeated
-    from the candidates of most weight that do. Other arguments as in `greedy`; picks and trajectory have one entry a
-    bag.
+    A bag holds a ``share`` (above 0, at most 1) of the candidates that fit under the ``caps``, drawn without
+    replacement, and at least one candidate. Each bag's selection respects the caps. If the union of all bags exceeds
+    them, the candidates are reduced to those of the greatest weight that fit, and the selection is repeated. Other
+    arguments as in `select_greedy`. Picks and trajectory have one entry per bag.
     """
-    candidates = Candidates.of(probs, labels)
+    candidates = Candidates.from_probs(probs, labels)
     check_caps(caps, len(candidates))
-    fits = fitting(caps, [], len(candidates))
+    fits = find_fitting(caps, [], len(candidates))
 
     def select(library: np.ndarray, caps: Sequence[Cap]) -> Selection:
-        chosen = [
-            _select_bag(candidates, bag, partial(greedy, rounds=rounds, sorted_start=sorted_start), caps)
+        selections = [
+            _select_bag(candidates, bag, partial(select_greedy, rounds=rounds, sorted_start=sorted_start), caps)
             for bag in draw_bags(library, bags, share, rng)
         ]
         best_single = next(candidate for candidate in candidates.ranking if fits[candidate])
-        return _average(chosen, best_single)
+        return _average(selections, best_single)
 
     selection = select(np.flatnonzero(fits), caps)
     members = np.argsort(-selection.weights, kind="stable")[: np.count_nonzero(selection.weights)]
-    kept = affordable(caps, members.tolist(), len(candidates))
+    kept = filter_affordable(caps, members.tolist(), len(candidates))
+    # All kept candidates fit together, so the second selection needs no caps.
     return selection if len(kept) == len(members) else select(np.sort(kept), ())
 
 
 def draw_bags(library: np.ndarray, bags: int, share: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Random parts of ``library`` (int), each in order and at least of one candidate."""
+    """Random subsets of ``library`` (int), each sorted and with at least one candidate."""
     size = max(1, round(share * len(library)))
     for _ in range(bags):
         yield np.sort(rng.choice(library, size, replace=False))
 
 
 def _select_bag(candidates: Candidates, bag: np.ndarray, select: Select, caps: Sequence[Cap]) -> Selection:
-    """Selected from the bag, but with picks and weights of the whole library."""
-    part = candidates.only(bag)
-    selection = select(part, part.labels, caps=[cap.of(bag) for cap in caps])
+    """Select from the bag; picks and weights refer to the whole library."""
+    subset = candidates.only(bag)
+    selection = select(subset, subset.labels, caps=[cap.restrict(bag) for cap in caps])
     weights = np.zeros(len(candidates))
     weights[bag] = selection.weights
     picks = tuple(bag[list(selection.picks)].tolist())

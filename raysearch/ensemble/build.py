@@ -1,4 +1,4 @@
-"""From a study's stored predictions to an ensemble."""
+"""Builds an ensemble from a study's stored predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from raysearch.ensemble.calibration import calibrate
-from raysearch.ensemble.checks import SELECTION_SPLIT, shortened
-from raysearch.ensemble.costs import affordable_library
+from raysearch.ensemble.checks import SELECTION_SPLIT, shorten
+from raysearch.ensemble.costs import apply_caps
 from raysearch.ensemble.estimate import CrossFit, cross_fit
-from raysearch.ensemble.external import with_added
+from raysearch.ensemble.external import add_files
 from raysearch.ensemble.facts import Facts, read_facts
 from raysearch.ensemble.families import assign_slots
 from raysearch.ensemble.intervals import CONFIDENCE, bootstrap_gain, share_interval
 from raysearch.ensemble.library import Added, Library, load_library
-from raysearch.ensemble.members import contributions, disagreement
+from raysearch.ensemble.members import measure_contributions, measure_disagreement
 from raysearch.ensemble.methods import BoundRecipe
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.results import BestSingle, CrossFitted, Ensemble, Member, Round, UniformMean, recommend
@@ -24,43 +24,48 @@ from raysearch.paths import StudyPaths
 
 
 def build_ensemble(study: StudyPaths, recipe: Recipe, added: Sequence[Path] = ()) -> Ensemble:
-    """Select from the study's finished trials and the files ``added``, and estimate the result; nothing is written.
+    """Select from the study's finished trials and the files ``added``, and estimate the score; writes nothing.
 
-    Raises `StudyError` or `PredictionsError` as `load_library` and `with_added` do, and for caps under which nothing
-    fits or families that are not there. Deterministic, by the recipe's seed.
+    Deterministic for the recipe's seed. Raises `StudyError` if no candidate fits under the caps or too few families
+    have trials, and `StudyError` or `PredictionsError` as `load_library` and `add_files` do.
     """
-    library = with_added(load_library(study, recipe.views, recipe.resolutions), added)
+    library = add_files(load_library(study, recipe.views, recipe.resolutions), added)
     facts = {number: read_facts(study.trial(number)) for number in {c.trial_number for c in library.candidates}}
-    library, caps = affordable_library(library, recipe, facts)
-    candidates = Candidates.of(library.probs, library.labels)
+    library, caps = apply_caps(library, recipe, facts)
+    candidates = Candidates.from_probs(library.probs, library.labels)
     slots = assign_slots(study, library, recipe.families, facts) if recipe.families else None
     if slots:
-        filled = slots.fill(candidates.ranking)
-        slots.require(filled, display_path(study.root))
-        library = library.noting(*slots.notes(filled))
+        members = slots.fill(candidates.ranking)
+        slots.require(members, display_path(study.root))
+        library = library.with_notes(*slots.notes(members))
     bound = BoundRecipe(recipe, caps, slots)
     crossed = cross_fit(
         candidates,
         {
             "ensemble": lambda others: bound.select(others).weights,
-            "single": lambda others: bound.weights_of_best(others, 1),
-            "uniform": lambda others: bound.weights_of_best(others, recipe.best_n),
+            "single": lambda others: bound.weigh_best(others, 1),
+            "baseline": lambda others: bound.weigh_best(others, recipe.best_n),
         },
         folds=recipe.folds,
         repeats=recipe.repeats,
         rng=np.random.default_rng(recipe.seed),
     )
-    return _assemble(bound, library, candidates, crossed, facts)
+    return _assemble(bound, recipe, library, candidates, crossed, facts)
 
 
 def _assemble(
-    bound: BoundRecipe, library: Library, candidates: Candidates, crossed: CrossFit, facts: Mapping[int, Facts]
+    bound: BoundRecipe,
+    recipe: Recipe,
+    library: Library,
+    candidates: Candidates,
+    crossed: CrossFit,
+    facts: Mapping[int, Facts],
 ) -> Ensemble:
-    recipe, labels = bound.recipe, candidates.labels
-    selection, mean = bound.select(candidates), bound.mean_of_best(candidates)
-    chosen = _in_order(library, selection.weights)
+    labels = candidates.labels
+    selection, baseline = bound.select(candidates), bound.average_best(candidates)
+    chosen = _sort_members(library, selection.weights)
     probs = weighted_mean(candidates, selection.weights)
-    scores = {way: outcome.score for way, outcome in crossed.outcomes.items()}
+    scores = {selector: outcome.score for selector, outcome in crossed.outcomes.items()}
     differences = crossed.outcomes["ensemble"].hits - crossed.outcomes["single"].hits
     gain = bootstrap_gain(differences, crossed.folds, recipe.bootstrap, np.random.default_rng(recipe.seed))
     return Ensemble(
@@ -83,19 +88,21 @@ def _assemble(
             *share_interval(scores["ensemble"].accuracy, len(labels)),
             CONFIDENCE,
         ),
-        best_single=BestSingle(library.names[mean.best_single], candidates.singles[mean.best_single], scores["single"]),
-        uniform=UniformMean(len(mean.picks), mean.trajectory[-1], scores["uniform"]),
+        best_single=BestSingle(
+            library.names[baseline.best_single], candidates.singles[baseline.best_single], scores["single"]
+        ),
+        uniform=UniformMean(len(baseline.picks), baseline.trajectory[-1], scores["baseline"]),
         gain=gain,
-        disagreement=disagreement([candidates[member] for member in chosen]),
+        disagreement=measure_disagreement([candidates[member] for member in chosen]),
         calibration=calibrate(crossed.probs(candidates, "ensemble"), labels, crossed.fold_of),
-        recommended=recommend(gain, scores["single"], scores["uniform"]),
+        recommended=recommend(gain, scores["single"], scores["baseline"]),
         notes=(*library.notes, *_notes(recipe, library, crossed, probs)),
     )
 
 
-def _in_order(library: Library, weights: np.ndarray) -> list[int]:
-    """The members, the greatest weight first; then by name."""
-    return sorted(map(int, np.flatnonzero(weights)), key=lambda at: (-weights[at], library.names[at]))
+def _sort_members(library: Library, weights: np.ndarray) -> list[int]:
+    """Candidates with a weight above 0, by weight, greatest first, then by name."""
+    return sorted(map(int, np.flatnonzero(weights)), key=lambda index: (-weights[index], library.names[index]))
 
 
 def _members(
@@ -106,15 +113,16 @@ def _members(
     chosen: Sequence[int],
     facts: Mapping[int, Facts],
 ) -> tuple[Member, ...]:
-    found = []
-    for at, contribution in zip(chosen, contributions(candidates, crossed, "ensemble", chosen), strict=True):
-        one, weight = library.all[at], float(selection.weights[at])
-        if isinstance(one, Added):
-            trial, view, backbone = None, one.name, None
+    members = []
+    contributions = measure_contributions(candidates, crossed, "ensemble", chosen)
+    for index, contribution in zip(chosen, contributions, strict=True):
+        candidate, weight = library.all[index], float(selection.weights[index])
+        if isinstance(candidate, Added):
+            trial, view, backbone = None, candidate.name, None
         else:
-            trial, view, backbone = one.trial_number, one.view, facts[one.trial_number].backbone
-        found.append(Member(trial, view, weight, one.weights_sha256, backbone, contribution))
-    return tuple(found)
+            trial, view, backbone = candidate.trial_number, candidate.view, facts[candidate.trial_number].backbone
+        members.append(Member(trial, view, weight, candidate.weights_sha256, backbone, contribution))
+    return tuple(members)
 
 
 def _rounds(selection: Selection, names: Sequence[str]) -> tuple[Round, ...]:
@@ -132,5 +140,6 @@ def _notes(recipe: Recipe, library: Library, crossed: CrossFit, probs: np.ndarra
         )
     never = np.setdiff1d(library.labels, probs.argmax(axis=1))
     if len(never):
-        names = shortened([repr(library.classes[index]) for index in never])
-        yield f"the ensemble never predicts {names}: of {'its' if len(never) == 1 else 'their'} samples none is right"
+        names = shorten([repr(library.classes[index]) for index in never])
+        classes = "this class" if len(never) == 1 else "these classes"
+        yield f"the ensemble never predicts {names}; it is wrong on every sample of {classes}"

@@ -1,7 +1,8 @@
-"""Whether probabilities are as often right as they say, and one temperature to make them so.
+"""Calibration error of probabilities, and the temperature that reduces it.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017: expected calibration error over equal-width bins of
-the greatest probability, and temperature scaling, here of probabilities: p^(1/T) normalised, which is softmax(z/T).
+the greatest probability, and temperature scaling. Temperature scaling is applied to probabilities: p^(1/T),
+normalised, which equals softmax(z/T) for logits z.
 """
 
 from collections.abc import Iterator
@@ -13,56 +14,56 @@ from raysearch.ensemble.scores import PROBABILITY_FLOOR, log_losses
 
 BINS = 15
 BETA_RANGE = (0.05, 20.0)
-"""Within which 1/T is sought: no finite T is best where all samples are right, or where the best guess is none."""
+"""Search range of 1/T. The optimum is not finite if all samples are correct, or if uniform probabilities are best."""
 STEPS = 50
-"""At most; a handful is enough."""
+"""Maximum number of Newton steps; usually fewer than ten are needed."""
 FLAT = 1e-12
-"""A slope of the loss, in nats, that is rounding: where all classes are equally probable, any T is as good."""
+"""A slope of the loss (nats) below this is rounding error: if all classes are equally probable, every T is equal."""
 _BLOCK = 1 << 18
-"""Numbers that are worked on at once"""
+"""Array elements per block, which bounds the extra memory"""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of the cross-fitted probabilities of one deal of folds, before and after temperature scaling."""
+    """Calibration of one partition's cross-fitted probabilities, before and after temperature scaling."""
 
     temperature: float
-    """Fitted to all samples; above 1 where the ensemble is too sure of itself"""
+    """Fitted to all samples; above 1 if the ensemble is overconfident"""
     bins: int
     ece: float
     """Expected calibration error, in [0, 1]"""
     ece_scaled: float
-    """After scaling each fold by the temperature fitted to the others"""
+    """After scaling each fold with the temperature fitted to the other folds"""
     log_loss: float
     log_loss_scaled: float
 
 
 def calibrate(probs: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> Calibration:
-    """``probs`` float [samples, classes] of samples that did not choose, ``fold_of`` int [samples]."""
-    after = np.empty(probs.shape)
+    """Calibration of cross-fitted ``probs`` float [samples, classes]; ``fold_of`` int [samples]: each sample's fold."""
+    scaled = np.empty(probs.shape)
     for fold in np.unique(fold_of):
-        here = fold_of == fold
-        after[here] = scaled(probs[here], fit_temperature(probs[~here], labels[~here]))
+        is_in = fold_of == fold
+        scaled[is_in] = scale_probs(probs[is_in], fit_temperature(probs[~is_in], labels[~is_in]))
     return Calibration(
         temperature=fit_temperature(probs, labels),
         bins=BINS,
         ece=expected_calibration_error(probs, labels),
-        ece_scaled=expected_calibration_error(after, labels),
+        ece_scaled=expected_calibration_error(scaled, labels),
         log_loss=float(log_losses(probs, labels).mean()),
-        log_loss_scaled=float(log_losses(after, labels).mean()),
+        log_loss_scaled=float(log_losses(scaled, labels).mean()),
     )
 
 
-def scaled(probs: np.ndarray, temperature: float) -> np.ndarray:
-    """float64 [samples, classes]: p^(1/T), rows normalised; the order of the classes stays as it is."""
+def scale_probs(probs: np.ndarray, temperature: float) -> np.ndarray:
+    """float64 [samples, classes]: p^(1/T), rows normalised; the ranking of the classes does not change."""
     powers = (probs / probs.max(axis=1, keepdims=True).astype(np.float64)) ** (1 / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least mean log loss of ``probs`` float [samples, classes], to about 1e-6 of itself.
+    """The temperature that minimises the mean log loss of ``probs`` float [samples, classes]; relative error 1e-6.
 
-    In b = 1/T the loss is convex: Newton's steps, and halving where one would leave what still holds the least.
+    The loss is convex in b = 1/T. Uses Newton's method, and bisects where a step would leave the bracket.
     """
     low, high = BETA_RANGE
     beta = 1.0
@@ -83,7 +84,7 @@ def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _derivatives(probs: np.ndarray, labels: np.ndarray, beta: float) -> tuple[float, float]:
-    """Mean slope and curvature of the log loss in b: E[z] - z_label and Var[z], z = log p weighted by p^b."""
+    """Mean first and second derivative of the log loss in b: E[z] - z_label and Var[z] for z = log p, weights p^b."""
     slope = curvature = 0.0
     for rows in _blocks(*probs.shape):
         logs = np.log(np.maximum(probs[rows], PROBABILITY_FLOOR, dtype=np.float64))
@@ -96,15 +97,15 @@ def _derivatives(probs: np.ndarray, labels: np.ndarray, beta: float) -> tuple[fl
 
 
 def expected_calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Mean over samples of |accuracy - confidence| of their bin (Guo et al., eq. 3), by the greatest probability."""
+    """Mean over samples of |accuracy - confidence| of their bin (Guo et al., eq. 3), for the greatest probability."""
     confidence = probs.max(axis=1).astype(np.float64)
-    bin_of = bins_of(confidence, bins)
+    bin_of = assign_bins(confidence, bins)
     surplus = confidence - (probs.argmax(axis=1) == labels)
     return float(np.abs(np.bincount(bin_of, weights=surplus, minlength=bins)).sum() / len(labels))
 
 
-def bins_of(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """int64 [samples]: the bin, from 0, of each greatest probability; a bin holds its upper end."""
+def assign_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """int64 [samples]: the bin (from 0) of each greatest probability; a bin includes its upper edge."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 

@@ -1,4 +1,4 @@
-"""A library of candidates as the selection sees it: their probabilities, and a small summary made in one pass."""
+"""The selection's view of a library: the candidates' probabilities, and a compact summary computed in one pass."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,49 +10,48 @@ import numpy as np
 from raysearch.ensemble.scores import Score, score_of_sum
 
 BLOCK_BYTES = 1 << 19
-"""Rows are worked on in blocks that stay in a core's cache; it bounds the extra memory too."""
+"""Rows are processed in blocks that fit a core's cache; this also bounds the extra memory."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What each candidate says of each sample, in about ten bytes; all arrays are [samples, candidates].
+    """Each candidate's prediction for each sample, in about ten bytes; all arrays are [samples, candidates].
 
-    A *rival* is the most probable class other than the label, the lowest index of ties.
+    The *rival* is the most probable class other than the label (the lowest index of ties).
     """
 
     label_prob: np.ndarray
-    """float32, or float64 where a candidate is: the label's probability, exactly"""
+    """float32 (float64 if any candidate is float64): the label's exact probability"""
     lead: np.ndarray
-    """Of the same type: the label's probability less the rival's, of the right sign, rounded once"""
+    """Same type: the label's probability minus the rival's. The sign is exact; the value is rounded once."""
     rival: np.ndarray
-    """unsigned int: the rival"""
+    """unsigned int: the rival's class index"""
     largest: float
-    """The greatest of all probabilities: 1, or nearly"""
+    """The greatest of all probabilities, usually about 1"""
 
     @cached_property
     def most_lost(self) -> np.ndarray:
-        """float [samples]: the most that any candidate takes from the label's lead"""
+        """float [samples]: the most by which any candidate can lower the label's lead"""
         return -self.lead.min(axis=1)
 
     @cached_property
     def most_won(self) -> np.ndarray:
-        """float [samples]: the most that any candidate gives to the label"""
+        """float [samples]: the most that any candidate can add to the label's sum"""
         return self.label_prob.max(axis=1)
 
     def subset(self, samples: np.ndarray | slice, members: np.ndarray | slice) -> "Summary":
-        """A copy of these samples and candidates."""
+        """A copy with only these samples and candidates."""
 
-        def part(of_all: np.ndarray) -> np.ndarray:
-            return np.ascontiguousarray(of_all[samples][:, members])
+        def copy(values: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(values[samples][:, members])
 
-        return Summary(part(self.label_prob), part(self.lead), part(self.rival), self.largest)
+        return Summary(copy(self.label_prob), copy(self.lead), copy(self.rival), self.largest)
 
 
 class Candidates(Sequence[np.ndarray]):
-    """float [samples, classes] of each candidate, with labels and summary; some rows or candidates of it share both.
+    """float [samples, classes] for each candidate, with labels and summary. Subsets reuse the summary.
 
-    Probabilities are read where they lie and never copied as a whole: they may be memory-mapped. As a sequence, it
-    makes the array of a candidate on access.
+    Probabilities may be memory-mapped: they are never copied as a whole. Indexing returns one candidate's array.
     """
 
     def __init__(
@@ -63,17 +62,17 @@ class Candidates(Sequence[np.ndarray]):
         rows: np.ndarray | None = None,
         members: np.ndarray | None = None,
     ) -> None:
-        """Of ``probs``, only ``rows`` (samples) and ``members`` (candidates); ``labels`` and ``summary`` fit those."""
+        """Use only ``rows`` (samples) and ``members`` (candidates) of ``probs``; ``labels`` and ``summary`` match."""
         self._probs, self._rows = probs, rows
         self._members = np.arange(len(probs)) if members is None else members
         self.labels, self.summary = labels, summary
         self.classes = probs[0].shape[1]
 
     @classmethod
-    def of(cls, probs: Sequence[np.ndarray], labels: np.ndarray) -> "Candidates":
-        """Summarize float16, float32 or float64 ``probs``, none negative, and int [samples] ``labels``.
+    def from_probs(cls, probs: Sequence[np.ndarray], labels: np.ndarray) -> "Candidates":
+        """Summarize float16, float32 or float64 ``probs``, none negative, with int [samples] ``labels``.
 
-        What is summarized already is returned as it is.
+        Returns ``probs`` itself if it is summarized already.
         """
         if isinstance(probs, cls):
             assert np.array_equal(probs.labels, labels), "labels of other samples"
@@ -82,14 +81,14 @@ class Candidates(Sequence[np.ndarray]):
         return cls(probs, labels, summarize(probs, labels))
 
     def with_samples(self, samples: np.ndarray) -> "Candidates":
-        """Only these ``samples`` (int), which may repeat; the summary is not made anew."""
+        """Only these ``samples`` (int), which may repeat; reuses the summary."""
         rows = samples if self._rows is None else self._rows[samples]
         return Candidates(
             self._probs, self.labels[samples], self.summary.subset(samples, slice(None)), rows, self._members
         )
 
     def only(self, members: np.ndarray) -> "Candidates":
-        """Only these candidates (int); the summary is not made anew."""
+        """Only these candidates (int); reuses the summary."""
         summary = self.summary.subset(slice(None), members)
         return Candidates(self._probs, self.labels, summary, self._rows, self._members[members])
 
@@ -101,26 +100,26 @@ class Candidates(Sequence[np.ndarray]):
         return probs if self._rows is None else probs[self._rows]
 
     def take(self, candidate: int, samples: np.ndarray) -> np.ndarray:
-        """float [len(samples), classes]: the candidate's probabilities of ``samples`` (int)."""
+        """float [len(samples), classes]: the candidate's probabilities for ``samples`` (int)."""
         probs = self._probs[self._members[candidate]]
         rows = samples if self._rows is None else self._rows[samples]
         # `take` is faster on short rows, but would first copy all of an array that is not contiguous.
         return probs.take(rows, axis=0) if probs.flags.c_contiguous else probs[rows]
 
     def take_class(self, candidate: int, classes: np.ndarray) -> np.ndarray:
-        """float [samples]: the candidate's probability of one class a sample, ``classes`` int [samples]."""
+        """float [samples]: the candidate's probability of one class per sample; ``classes`` int [samples]."""
         rows = np.arange(len(self.labels)) if self._rows is None else self._rows
         return self._probs[self._members[candidate]][rows, classes]
 
     def blocks(self, samples: np.ndarray) -> Iterator[np.ndarray]:
-        """``samples`` in parts, so few that their float64 rows fit a block."""
+        """Split ``samples`` so that the float64 rows of each part fit in `BLOCK_BYTES`."""
         size = max(1, BLOCK_BYTES // (8 * self.classes))
         for start in range(0, len(samples), size):
             yield samples[start : start + size]
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """int [candidates]: how many samples each gets right by itself."""
+        """int [candidates]: number of samples that each candidate alone predicts correctly."""
         lead, labels = self.summary.lead, self.labels
         counts = np.count_nonzero(lead > 0, axis=0)
         rows, members = np.nonzero(lead == 0)
@@ -129,18 +128,18 @@ class Candidates(Sequence[np.ndarray]):
 
     @cached_property
     def singles(self) -> list[Score]:
-        """The score of each candidate by itself."""
+        """The score of each candidate alone."""
         label_probs = self.summary.label_prob.T
         return [score_of_sum(int(n), p.astype(np.float64), 1) for n, p in zip(self.correct, label_probs, strict=True)]
 
     @property
     def ranking(self) -> list[int]:
-        """All candidates, the best single first: by accuracy, then log loss, then position."""
+        """All candidates, best first: by accuracy, then log loss, then position."""
         return sorted(range(len(self)), key=lambda candidate: self.singles[candidate].rank, reverse=True)
 
 
 def summarize(probs: Sequence[np.ndarray], labels: np.ndarray) -> Summary:
-    """One pass over the library, a block of rows at a time; arguments as in `Candidates.of`."""
+    """Summarize the library in one pass, block by block; arguments as in `Candidates.from_probs`."""
     samples, classes = probs[0].shape
     shape = samples, len(probs)
     dtype = np.result_type(np.float32, *(p.dtype for p in probs))
@@ -152,19 +151,21 @@ def summarize(probs: Sequence[np.ndarray], labels: np.ndarray) -> Summary:
     for candidate, of_candidate in enumerate(probs):
         for start in range(0, samples, size):
             block = slice(start, min(start + size, samples))
-            found = _label_and_rival(of_candidate[block], labels[block], buffer[: block.stop - start])
-            label_prob[block, candidate], rival_prob, rival[block, candidate] = found
-            lead[block, candidate] = found[0] - rival_prob
-            largest = max(largest, float(found[0].max()), float(rival_prob.max()))
+            own_prob, rival_prob, rivals = _split_rival(
+                of_candidate[block], labels[block], buffer[: block.stop - start]
+            )
+            label_prob[block, candidate], rival[block, candidate] = own_prob, rivals
+            lead[block, candidate] = own_prob - rival_prob
+            largest = max(largest, float(own_prob.max()), float(rival_prob.max()))
     return Summary(label_prob, lead, rival, largest)
 
 
-def _label_and_rival(
+def _split_rival(
     probs: np.ndarray, labels: np.ndarray, buffer: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[samples] each: the label's probability, the rival's, and the rival; ``buffer`` is overwritten.
+    """[samples] each: the label's probability, the rival's probability, and the rival; overwrites ``buffer``.
 
-    Where there is but one class, the rival is the label itself with a probability of -1: never ahead.
+    If there is only one class, the rival is the label itself with probability -1, so that it is never ahead.
     """
     buffer[...] = probs
     flat, starts = buffer.reshape(-1), np.arange(len(buffer)) * buffer.shape[1]

@@ -1,4 +1,4 @@
-"""The recipe's caps for a library: which candidates share networks or forward passes, and what those cost."""
+"""Turns a recipe's caps into costs: which candidates share networks or forward passes, and what each costs."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -6,27 +6,27 @@ from dataclasses import replace
 import numpy as np
 
 from raysearch.ensemble.caps import Cap
-from raysearch.ensemble.checks import shortened
-from raysearch.ensemble.facts import Facts, run_of
+from raysearch.ensemble.checks import shorten
+from raysearch.ensemble.facts import Facts, name_forward_pass
 from raysearch.ensemble.library import Library
-from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.settings import Settings
 from raysearch.errors import StudyError
 from raysearch.paths import view_parts
 from raysearch.predictions import Predictions
 
 Cost = tuple[Hashable, float | None]
-"""What candidates share that have to pay it once, and what it costs; None where nothing tells."""
+"""The key shared by candidates that pay the cost once, and the cost; None if it is unknown."""
 
 
-def affordable_library(library: Library, recipe: Recipe, facts: Mapping[int, Facts]) -> tuple[Library, tuple[Cap, ...]]:
-    """The candidates whose costs are known where the recipe caps them, with the caps; ``facts`` by trial.
+def apply_caps(library: Library, recipe: Settings, facts: Mapping[int, Facts]) -> tuple[Library, tuple[Cap, ...]]:
+    """Leave out candidates whose capped costs are unknown, and build the caps; ``facts`` by trial number.
 
-    What is left out is noted. Raises `StudyError` where nothing is left.
+    Adds a note on the left-out candidates. Raises `StudyError` if none is left.
     """
     caps = []
     for key, cost_of in COSTS.items():
         if getattr(recipe, key) is not None:
-            library = _with_known(library, key, [cost_of(one, facts) for one in library.candidates])
+            library = _drop_unknown(library, key, [cost_of(one, facts) for one in library.candidates])
     for key, cost_of in COSTS.items():
         if (limit := getattr(recipe, key)) is not None:
             caps.append(_cap(key, limit, [cost_of(one, facts) for one in library.candidates]))
@@ -42,15 +42,15 @@ def _parameters(candidate: Predictions, facts: Mapping[int, Facts]) -> Cost:
 
 
 def _latency_ms(candidate: Predictions, facts: Mapping[int, Facts]) -> Cost:
-    role, run = view_parts(candidate.view).role, run_of(candidate.view)
+    role, run = view_parts(candidate.view).role, name_forward_pass(candidate.view)
     return (candidate.trial_number, role, run), facts[candidate.trial_number].latency_ms.get(run)
 
 
 COSTS = {"max_parameters": _parameters, "max_latency_ms": _latency_ms}
-"""Recipe key -> what a candidate costs of it"""
+"""Recipe key -> function that returns a candidate's cost"""
 
 
-def _with_known(library: Library, key: str, costs: Sequence[Cost]) -> Library:
+def _drop_unknown(library: Library, key: str, costs: Sequence[Cost]) -> Library:
     unknown = [name for name, (_, cost) in zip(library.names, costs, strict=False) if cost is None]
     unknown += [added.name for added in library.added]
     if not unknown:
@@ -58,14 +58,14 @@ def _with_known(library: Library, key: str, costs: Sequence[Cost]) -> Library:
     kept = tuple(one for one, (_, cost) in zip(library.candidates, costs, strict=True) if cost is not None)
     what = "num_parameters" if key == "max_parameters" else "latency_ms"
     if not kept:
-        raise StudyError(f"{key}: no trial's result.json has {what}, by which to keep to it; leave {key} out")
-    return replace(library, candidates=kept, added=()).noting(
-        f"{key}: {shortened(unknown)} {'has' if len(unknown) == 1 else 'have'} no known {what} and "
+        raise StudyError(f"{key}: needs {what}, but no trial's result.json has it; leave {key} out")
+    return replace(library, candidates=kept, added=()).with_notes(
+        f"{key}: {shorten(unknown)} {'has' if len(unknown) == 1 else 'have'} no {what} and "
         f"{'is' if len(unknown) == 1 else 'are'} left out"
     )
 
 
 def _cap(name: str, limit: float, costs: Sequence[Cost]) -> Cap:
     cost_of = {group: cost for group, cost in costs if cost is not None}
-    position = {group: at for at, group in enumerate(cost_of)}
+    position = {group: index for index, group in enumerate(cost_of)}
     return Cap(np.array([position[group] for group, _ in costs]), np.array(list(cost_of.values())), limit, name)

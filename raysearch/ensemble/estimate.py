@@ -1,7 +1,8 @@
-"""What an ensemble is worth on samples that did not choose it: cross-fitted figures beside the in-sample ones.
+"""Cross-fitted scores: each sample is scored by a selection that did not use it.
 
-The samples are dealt into stratified folds; for each, the whole selection is repeated on the others and scored on the
-one left out. The best single candidate and the plain mean are chosen the same way, so that like is compared with like.
+The samples are partitioned into stratified folds. For each fold, the whole selection is repeated on the other folds and
+scored on this one. The best single candidate and the plain mean are selected and scored in the same way, so that the
+figures are comparable.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,28 +16,28 @@ from raysearch.errors import PredictionsError
 
 MIN_FOLDS = 2
 
-Choose = Callable[[Candidates], np.ndarray]
+Select = Callable[[Candidates], np.ndarray]
 """library -> float64 [candidates]: weights that sum to 1"""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Samples that did not choose, and what the others chose."""
+    """The left-out samples, and the weights that were selected on all other samples."""
 
     left_out: np.ndarray
-    """int: the samples"""
+    """int: the samples' indices"""
     weights: Mapping[str, np.ndarray]
-    """float64 [candidates] for each way of choosing"""
+    """float64 [candidates] by selector"""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one way of choosing makes of each sample that did not choose, once a deal."""
+    """Results of one selector on each left-out sample, once per partition."""
 
     hits: np.ndarray
-    """float64 [deals, samples]: 1 where it is right, else 0"""
+    """float64 [partitions, samples]: 1 where the prediction is correct, else 0"""
     losses: np.ndarray
-    """float64 [deals, samples], nats"""
+    """float64 [partitions, samples], nats"""
 
     @property
     def score(self) -> Score:
@@ -45,68 +46,70 @@ class Outcome:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """The selections of all folds and what came of them."""
+    """The selections of all folds and their results on the left-out samples."""
 
-    deals: tuple[tuple[Fold, ...], ...]
-    """The folds of each repeat; those of one hold every sample once"""
+    partitions: tuple[tuple[Fold, ...], ...]
+    """The folds of each repeat; the folds of one partition contain every sample once"""
     outcomes: Mapping[str, Outcome]
-    """By way of choosing"""
+    """By selector"""
 
     @property
     def folds(self) -> int:
-        """Folds of a deal: fewer than asked for where a class has fewer samples."""
-        return len(self.deals[0])
+        """Folds per partition: fewer than requested if a class has fewer samples."""
+        return len(self.partitions[0])
 
     @property
     def fold_of(self) -> np.ndarray:
-        """int [samples]: each one's fold in the first deal"""
-        found = np.empty(sum(len(fold.left_out) for fold in self.deals[0]), dtype=np.int64)
-        for number, fold in enumerate(self.deals[0]):
-            found[fold.left_out] = number
-        return found
+        """int [samples]: each sample's fold in the first partition"""
+        numbers = np.empty(sum(len(fold.left_out) for fold in self.partitions[0]), dtype=np.int64)
+        for number, fold in enumerate(self.partitions[0]):
+            numbers[fold.left_out] = number
+        return numbers
 
-    def probs(self, library: Candidates, way: str) -> np.ndarray:
-        """float64 [samples, classes]: what the first deal's selections say of the samples that did not choose."""
-        found = np.empty((len(library.labels), library.classes))
-        for fold in self.deals[0]:
-            found[fold.left_out] = weighted_mean(library.with_samples(fold.left_out), fold.weights[way])
-        return found
+    def probs(self, library: Candidates, selector: str) -> np.ndarray:
+        """float64 [samples, classes]: predictions of the first partition's selections for their left-out samples."""
+        probs = np.empty((len(library.labels), library.classes))
+        for fold in self.partitions[0]:
+            probs[fold.left_out] = weighted_mean(library.with_samples(fold.left_out), fold.weights[selector])
+        return probs
 
 
 def cross_fit(
-    library: Candidates, ways: Mapping[str, Choose], *, folds: int, repeats: int, rng: np.random.Generator
+    library: Candidates, selectors: Mapping[str, Select], *, folds: int, repeats: int, rng: np.random.Generator
 ) -> CrossFit:
-    """Let each of ``ways`` choose on all folds but one, ``repeats`` times over, and score it on the one left out.
+    """Run each of ``selectors`` on all folds but one and score it on the left-out fold, for ``repeats`` partitions.
 
-    Raises `PredictionsError` when there are fewer than two samples.
+    Raises `PredictionsError` if there are fewer than two samples.
     """
     folds = usable_folds(library.labels, folds)
-    deals = tuple(tuple(_choose(library, ways, folds, rng)) for _ in range(repeats))
-    return CrossFit(deals, {way: _outcome(library, way, deals) for way in ways})
+    partitions = tuple(tuple(_select(library, selectors, folds, rng)) for _ in range(repeats))
+    return CrossFit(partitions, {name: _score(library, name, partitions) for name in selectors})
 
 
-def _choose(library: Candidates, ways: Mapping[str, Choose], folds: int, rng: np.random.Generator) -> Iterator[Fold]:
+def _select(
+    library: Candidates, selectors: Mapping[str, Select], folds: int, rng: np.random.Generator
+) -> Iterator[Fold]:
     fold_of = stratified_folds(library.labels, folds, rng)
     for fold in range(folds):
         others = library.with_samples(np.flatnonzero(fold_of != fold))
-        yield Fold(np.flatnonzero(fold_of == fold), {way: choose(others) for way, choose in ways.items()})
+        yield Fold(np.flatnonzero(fold_of == fold), {name: select(others) for name, select in selectors.items()})
 
 
-def _outcome(library: Candidates, way: str, deals: tuple[tuple[Fold, ...], ...]) -> Outcome:
-    hits, losses = np.empty((2, len(deals), len(library.labels)))
-    for number, deal in enumerate(deals):
-        for fold in deal:
+def _score(library: Candidates, selector: str, partitions: tuple[tuple[Fold, ...], ...]) -> Outcome:
+    hits, losses = np.empty((2, len(partitions), len(library.labels)))
+    for number, partition in enumerate(partitions):
+        for fold in partition:
             left_out = library.with_samples(fold.left_out)
-            probs = weighted_mean(left_out, fold.weights[way])
+            probs = weighted_mean(left_out, fold.weights[selector])
             hits[number, fold.left_out] = is_correct(probs, left_out.labels)
             losses[number, fold.left_out] = log_losses(probs, left_out.labels)
     return Outcome(hits, losses)
 
 
 def usable_folds(labels: np.ndarray, folds: int) -> int:
-    """At most ``folds``, and no more than the smallest class has samples, so that each fold has every class.
+    """The smaller of ``folds`` and the number of samples in the smallest class, so that each fold has every class.
 
-    Never below two: the only sample of a class then falls in one of the folds.
+    At least two: if a class has a single sample, only one of the folds contains it.
     """
     if len(labels) < MIN_FOLDS:
         raise PredictionsError(
@@ -117,7 +120,7 @@ def usable_folds(labels: np.ndarray, folds: int) -> int:
 
 
 def stratified_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """int [samples]: a fold each; fold sizes, over all and within a class, differ by at most one."""
+    """int [samples]: the fold of each sample. Fold sizes, in total and within a class, differ by at most one."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     fold_of = np.empty(len(labels), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a trial's small files say of it: its backbone, its config, and what its networks cost."""
+"""A trial's backbone, config values and network costs, read from its small files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from raysearch.paths import TrialPaths, view_parts
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one finished trial; what its files do not say is None or empty."""
+    """Facts of one finished trial; None or empty if its files lack them."""
 
     backbone: str | None
     num_parameters: int | None
-    """Of all its trainings' networks together"""
+    """Sum over the networks of all its trainings"""
     latency_ms: Mapping[str, float]
-    """Milliseconds an image for a pass of all its trainings' networks, by `run_of`"""
+    """Milliseconds per image for one pass through the networks of all its trainings, by `name_forward_pass`"""
 
 
 def read_facts(trial: TrialPaths) -> Facts:
-    """From `result.json`, which must be there; the figures of one network times the number of trainings."""
+    """Read `result.json`, which must exist. Multiplies the costs of one network by the number of trainings."""
     result: dict[str, Any] = read_json(trial.result)
     networks = len(trial.trainings)
     parameters, latency = result.get("num_parameters"), result.get("latency_ms") or {}
@@ -31,14 +31,14 @@ def read_facts(trial: TrialPaths) -> Facts:
     )
 
 
-def run_of(view: str) -> str:
-    """The forward pass that a view needs, as `latency_ms` names it: `center`, `tencrop` or `40px`."""
+def name_forward_pass(view: str) -> str:
+    """The forward pass that a view needs, as a key of `latency_ms`: `center`, `tencrop` or `40px`."""
     parts = view_parts(view)
     return "tencrop" if parts.is_tencrop else f"{parts.side}px" if parts.side else "center"
 
 
 def config_value(trial: TrialPaths, place: str) -> Any:
-    """What stands at a dotted ``place`` below `trial` in `config.yaml`, or None; of the last stage, if that has it."""
+    """The value at path ``place`` below `trial` in `config.yaml`, or None; the last stage's value takes precedence."""
     config = (read_yaml(trial.config) if trial.config.is_file() else {}).get("trial", {})
     for section in (*(config.get("stages") or [])[-1:], config):
         value: Any = section

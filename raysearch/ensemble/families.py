@@ -1,4 +1,4 @@
-"""An ensemble of named families: the plain mean of each one's best trials, as the VIPriors papers made theirs."""
+"""The plain mean of the best trials of each family, as the VIPriors papers built their ensembles."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,54 +8,53 @@ import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.facts import Facts, config_value
-from raysearch.ensemble.greedy_vote import scores_of_means
+from raysearch.ensemble.greedy_vote import score_means
 from raysearch.ensemble.library import Library
-from raysearch.ensemble.recipe import MIN_FAMILIES, Family
-from raysearch.ensemble.trajectory import Selection, selection_of
+from raysearch.ensemble.settings import MIN_FAMILIES, Family
+from raysearch.ensemble.trajectory import Selection, make_selection
 from raysearch.errors import StudyError
 from raysearch.paths import StudyPaths
 
 
 @dataclass(frozen=True)
 class FamilySlots:
-    """Which candidates may stand for which family."""
+    """Which candidates may be members of which family."""
 
     families: Sequence[Family]
     trials: Sequence[int | None]
-    """Of each candidate; None of those of no trial, which are of no family"""
-    is_of: np.ndarray
+    """Trial number of each candidate; None for files added with --add, which belong to no family"""
+    matches: np.ndarray
     """bool [families, candidates]"""
 
     def fill(self, ranking: Sequence[int]) -> list[list[int]]:
-        """Candidates for each family in turn, the best of ``ranking`` first: a view of each of its trials at most."""
-        taken: set[int | None] = set()
-        filled = []
-        for family, is_of in zip(self.families, self.is_of, strict=True):
-            mine: list[int] = []
+        """Candidates for each family in turn, in the order of ``ranking``; each trial is used once, with one view."""
+        used: set[int | None] = set()
+        members = []
+        for family, matches in zip(self.families, self.matches, strict=True):
+            of_family: list[int] = []
             for candidate in ranking:
-                if len(mine) < family.count and is_of[candidate] and self.trials[candidate] not in taken:
-                    mine.append(candidate)
-                    taken.add(self.trials[candidate])
-            filled.append(mine)
-        return filled
+                if len(of_family) < family.count and matches[candidate] and self.trials[candidate] not in used:
+                    of_family.append(candidate)
+                    used.add(self.trials[candidate])
+            members.append(of_family)
+        return members
 
-    def notes(self, filled: Sequence[Sequence[int]]) -> Iterator[str]:
-        """The families that have too few trials, with what would provide them."""
-        for family, mine in zip(self.families, filled, strict=True):
-            if len(mine) < family.count:
-                has = f"has {len(mine)} of {family.count} trials" if mine else "is missing"
-                more = "more finished trials" if mine else "a finished trial"
-                yield f"family {family.name} {has}; {more} with {_wanted(family)} would fill it"
+    def notes(self, members: Sequence[Sequence[int]]) -> Iterator[str]:
+        """One sentence for each family that has too few trials, with the trials that it needs."""
+        for family, of_family in zip(self.families, members, strict=True):
+            if len(of_family) < family.count:
+                has = f"has {len(of_family)} of {family.count} trials" if of_family else "has no trial"
+                yield f"family {family.name} {has}; it needs finished trials with {_conditions(family)}"
 
-    def require(self, filled: Sequence[Sequence[int]], where: str) -> None:
-        """Raise `StudyError`, naming what is missing, where fewer than two families are there."""
-        found = sum(map(bool, filled))
-        if found < MIN_FAMILIES:
+    def require(self, members: Sequence[Sequence[int]], where: str) -> None:
+        """Raise `StudyError`, naming the incomplete families, unless at least `MIN_FAMILIES` have a member."""
+        filled = sum(map(bool, members))
+        if filled < MIN_FAMILIES:
             raise StudyError(
                 [
-                    f"{where}: an ensemble of families needs at least {MIN_FAMILIES} of them, but found {found} "
-                    f"of {len(self.families)}",
-                    *self.notes(filled),
+                    f"{where}: an ensemble of families needs trials of at least {MIN_FAMILIES} families, but found "
+                    f"trials of {filled} of {len(self.families)}",
+                    *self.notes(members),
                 ]
             )
 
@@ -63,38 +62,39 @@ class FamilySlots:
 def assign_slots(
     study: StudyPaths, library: Library, families: Sequence[Family], facts: Mapping[int, Facts]
 ) -> FamilySlots:
-    """From the backbones and configs of the library's trials; ``facts`` by trial."""
+    """Match the library's trials with families by backbone and config; ``facts`` by trial number."""
     trials = [candidate.trial_number for candidate in library.candidates]
-    has = {
-        (at, trial): _takes(study, family, trial, facts[trial])
-        for at, family in enumerate(families)
+    is_match = {
+        (index, trial): _matches(study, family, trial, facts[trial])
+        for index, family in enumerate(families)
         for trial in set(trials)
     }
-    is_of = np.zeros((len(families), len(library.all)), dtype=bool)
-    for at in range(len(families)):
-        is_of[at, : len(trials)] = [has[at, trial] for trial in trials]
-    return FamilySlots(families, [*trials, *(None for _ in library.added)], is_of)
+    matches = np.zeros((len(families), len(library.all)), dtype=bool)
+    for index in range(len(families)):
+        matches[index, : len(trials)] = [is_match[index, trial] for trial in trials]
+    return FamilySlots(families, [*trials, *(None for _ in library.added)], matches)
 
 
-def mean_of_families(candidates: Candidates, slots: FamilySlots) -> Selection:
-    """The plain mean of what fills the families."""
+def average_families(candidates: Candidates, slots: FamilySlots) -> Selection:
+    """The plain mean of all families' members."""
     ranking = candidates.ranking
-    picks = [candidate for mine in slots.fill(ranking) for candidate in mine]
-    found = selection_of(picks, scores_of_means(candidates, picks), len(picks), len(candidates))
-    return replace(found, best_single=ranking[0])
+    picks = [candidate for of_family in slots.fill(ranking) for candidate in of_family]
+    selection = make_selection(picks, score_means(candidates, picks), len(picks), len(candidates))
+    # The first pick is the best of the first family, not of all candidates.
+    return replace(selection, best_single=ranking[0])
 
 
-def _takes(study: StudyPaths, family: Family, number: int, facts: Facts) -> bool:
+def _matches(study: StudyPaths, family: Family, number: int, facts: Facts) -> bool:
     if facts.backbone is None or not family.takes(facts.backbone):
         return False
     trial = study.trial(number)
-    return all(config_value(trial, place) in _several(value) for place, value in family.where.items())
+    return all(config_value(trial, place) in _as_list(value) for place, value in family.where.items())
 
 
-def _several(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _wanted(family: Family) -> str:
-    conditions = {"backbone": family.backbones, **{place: _several(value) for place, value in family.where.items()}}
+def _conditions(family: Family) -> str:
+    conditions = {"backbone": family.backbones, **{place: _as_list(value) for place, value in family.where.items()}}
     return " and ".join(f"{place}: {' or '.join(map(str, values))}" for place, values in conditions.items())

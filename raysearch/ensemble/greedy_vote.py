@@ -1,21 +1,21 @@
 """Greedy selection with replacement by soft-vote accuracy, exact and fast.
 
-Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004: again and again add the candidate that makes
-the best mean. Written down plainly, a round adds every candidate to the running sum and takes the argmax of every
-sample: rounds x candidates x samples x classes steps. Here a round does little, and finds the same:
+Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004: in each round, add the candidate that gives
+the best mean. A direct implementation adds every candidate to the running sum and computes the argmax of every sample:
+rounds x candidates x samples x classes steps. This implementation makes the same picks with much less work:
 
-1. One pass before the first round keeps a `Summary`: for each candidate and sample the probability of the label, and
-   the most probable other class, the *rival*, with the label's lead over it.
-2. The running sum is bounded for each sample: the label's sum is exact, that of the best rival lies between a floor
-   and a ceiling (`RunningSum`). A sample whose label is further ahead, or behind, than any candidate can change is
-   settled: right or wrong, whatever is added. After a few rounds most are.
-3. For each open sample and each candidate the summary alone tells nearly always whether the vote with the candidate
-   is right (`bound_additions`). So each candidate has a least and a greatest number of right samples.
-4. Candidates are counted in full, on their undecided samples only, from the greatest possible number down, until none
-   that is left can be as good.
+1. One pass before the first round computes a `Summary`: for each candidate and sample the probability of the label,
+   the most probable other class (the *rival*), and the label's lead over the rival.
+2. `RunningSum` bounds the running sum for each sample: the label's sum is exact, and the best rival's sum lies between
+   a floor and a ceiling. A sample is settled if no candidate can change whether its prediction is correct. After a few
+   rounds most samples are settled.
+3. For almost all open samples and candidates, the summary alone decides whether the prediction with the candidate
+   added is correct (`bound_additions`). This gives a minimum and a maximum number of correct samples per candidate.
+4. Candidates are visited in descending order of the maximum, and counted exactly on their undecided samples, until no
+   remaining candidate can be as good.
 
-Bounds decide only where they differ by more than all rounding; the rest is counted in float64, in the order of the
-picks. So picks are those of the plain way: by accuracy, then log loss, then the earlier candidate.
+Bounds decide only if they differ by more than the rounding error. All other cases are counted in float64, in the order
+of the picks. The picks therefore equal those of the direct implementation: by accuracy, then log loss, then position.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
-from raysearch.ensemble.caps import Cap, affordable, check_caps, fitting
+from raysearch.ensemble.caps import Cap, check_caps, filter_affordable, find_fitting
 from raysearch.ensemble.running_sum import RunningSum
 from raysearch.ensemble.scores import Score, score_of_sum
-from raysearch.ensemble.trajectory import Selection, best_round, selection_of
+from raysearch.ensemble.trajectory import Selection, find_best_round, make_selection
 from raysearch.ensemble.vote_gain import bound_additions
 
 
-def greedy(
+def select_greedy(
     probs: Sequence[np.ndarray],
     labels: np.ndarray,
     rounds: int,
@@ -38,39 +38,39 @@ def greedy(
     sorted_start: int = 0,
     caps: Sequence[Cap] = (),
 ) -> Selection:
-    """Add, ``rounds`` times, the candidate that makes the best soft vote; keep the best round (the first of ties).
+    """In each of ``rounds``, add the candidate that gives the best soft vote; keep the best round (the first of ties).
 
-    ``probs`` holds float [samples, classes] a candidate, none negative, and ``labels`` int [samples]. Candidates are
-    never copied as a whole, so they may be memory-mapped; `Candidates` spare the pass over them. With a
-    ``sorted_start`` of two or more, the first rounds add the best single candidates in their order, up to that many
-    and as many as make the best mean (section 2.2 of the paper). Only candidates that fit under all ``caps`` are
-    added; raises `StudyError` where none does.
+    ``probs`` holds float [samples, classes] for each candidate, none negative; ``labels`` is int [samples]. Candidates
+    are never copied as a whole, so they may be memory-mapped; passing `Candidates` saves the pass over them. With a
+    ``sorted_start`` of two or more, selection starts from the mean of the k best single candidates, with the best k up
+    to ``sorted_start`` (section 2.2 of the paper). Adds only candidates that fit under all ``caps``; raises
+    `StudyError` if none does.
     """
-    candidates = Candidates.of(probs, labels)
+    candidates = Candidates.from_probs(probs, labels)
     check_caps(caps, len(candidates))
     total, trajectory = RunningSum(candidates), list[Score]()
     if sorted_start > 1:
         total, trajectory = _sorted_start(candidates, min(sorted_start, rounds), caps)
     while len(trajectory) < rounds:
-        pick, score = _best_addition(total, candidates, fitting(caps, total.picks, len(candidates)))
+        pick, score = _best_addition(total, candidates, find_fitting(caps, total.picks, len(candidates)))
         total.add(pick)
         trajectory.append(score)
-    return selection_of(total.picks, trajectory, best_round(trajectory), len(candidates))
+    return make_selection(total.picks, trajectory, find_best_round(trajectory), len(candidates))
 
 
 def _sorted_start(candidates: Candidates, most: int, caps: Sequence[Cap]) -> tuple[RunningSum, list[Score]]:
-    """The sum of as many of the best single candidates, up to ``most``, as make the best mean; the score of each."""
-    order = affordable(caps, candidates.ranking, len(candidates))[:most]
-    trajectory = scores_of_means(candidates, order)
-    size = best_round(trajectory)
+    """The sum of the k best single candidates, with the best k up to ``most``, and the score after each of them."""
+    order = filter_affordable(caps, candidates.ranking, len(candidates))[:most]
+    trajectory = score_means(candidates, order)
+    size = find_best_round(trajectory)
     total = RunningSum(candidates)
     for pick in order[:size]:
         total.add(pick)
     return total, trajectory[:size]
 
 
-def scores_of_means(candidates: Candidates, order: Sequence[int]) -> list[Score]:
-    """The score of the mean of the first, of the first two, and so on."""
+def score_means(candidates: Candidates, order: Sequence[int]) -> list[Score]:
+    """The scores of the means of the first candidate, the first two, and so on."""
     total, scores = RunningSum(candidates), []
     for pick in order:
         total.add(pick)
@@ -79,7 +79,7 @@ def scores_of_means(candidates: Candidates, order: Sequence[int]) -> list[Score]
 
 
 def _best_addition(total: RunningSum, candidates: Candidates, fits: np.ndarray) -> tuple[int, Score]:
-    """Of the candidates that ``fits`` (bool) names, the one that makes the best mean together with ``total``."""
+    """Among candidates with ``fits`` (bool), the one that gives the best mean with ``total``, and that mean's score."""
     additions = bound_additions(total, candidates)
     greatest = np.where(fits, additions.greatest, -1)
     best_rank = (1, np.inf, -1)
@@ -88,7 +88,7 @@ def _best_addition(total: RunningSum, candidates: Candidates, fits: np.ndarray) 
             break
         right = additions.count(candidate)
         if right < -best_rank[0]:
-            continue  # which spares the log loss
+            continue  # saves computing the log loss
         label_sum = total.label_sum + candidates.summary.label_prob[:, candidate]
         score = score_of_sum(right, label_sum, len(total.picks) + 1)
         if (rank := (-right, score.log_loss, candidate)) < best_rank:

@@ -1,4 +1,4 @@
-"""Intervals of what was measured on some samples, for other samples like them."""
+"""Confidence intervals of figures measured on a sample of images."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -11,7 +11,7 @@ NORMAL_QUANTILE = 1.959963984540054
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy of the ensemble minus that of the best single candidate, both cross-fitted."""
+    """Accuracy of the ensemble minus accuracy of the best single candidate, both cross-fitted, with its interval."""
 
     accuracy: float
     low: float
@@ -25,25 +25,27 @@ class Gain:
 
 
 def bootstrap_gain(differences: np.ndarray, folds: int, resamples: int, rng: np.random.Generator) -> Gain:
-    """Mean of the paired ``differences`` [deals, samples] of a cross-fit, with its percentile interval.
+    """Mean of the paired ``differences`` [partitions, samples] of a cross-fit, with its percentile interval.
 
-    The mean of n independent samples is resampled by n draws (Efron and Tibshirani 1993, 13.3). Here the selections of
-    a deal's ``folds`` share most of the samples that chose, so that what misled one misled the others: the variance is
-    1 / deals + folds / (folds - 1) times that of one deal's independent samples (Nadeau and Bengio 2003, corrected
-    resampled t), and a resample has so many times fewer draws.
+    The percentile bootstrap draws n times from n independent samples (Efron and Tibshirani 1993, section 13.3). The
+    selections of a partition's ``folds`` are not independent, because they share most of their samples. The variance
+    is 1 / partitions + folds / (folds - 1) times the variance for one partition of independent samples (Nadeau and
+    Bengio 2003, corrected resampled t-test). To match it, each resample has fewer draws by this factor.
     """
-    deals, n = differences.shape
-    draws = max(1, round(n / (1 / deals + folds / (folds - 1))))
-    means = [differences[rng.integers(deals, size=draws), rng.integers(n, size=draws)].mean() for _ in range(resamples)]
+    partitions, n = differences.shape
+    draws = max(1, round(n / (1 / partitions + folds / (folds - 1))))
+    means = [
+        differences[rng.integers(partitions, size=draws), rng.integers(n, size=draws)].mean() for _ in range(resamples)
+    ]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Gain(float(differences.mean()), float(low), float(high), CONFIDENCE)
 
 
 def share_interval(share: float, n: int) -> tuple[float, float]:
-    """Interval of a share of ``n`` samples (Wilson 1927), which is no point where all samples are right.
+    """Wilson's interval (1927) of a ``share`` of ``n`` samples; it has a width even for a share of 0 or 1.
 
-    For a cross-fitted share it is about right: a mean over several deals varies a little less, and what another draw of
-    samples would have chosen adds a little.
+    For a cross-fitted share it is an approximation: averaging over partitions lowers the variance slightly, and the
+    dependence of the selection on the samples raises it slightly.
     """
     z2 = NORMAL_QUANTILE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)

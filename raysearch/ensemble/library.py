@@ -1,4 +1,4 @@
-"""The candidates of a study: stored held-out predictions of every finished trial, memory-mapped."""
+"""Loads a study's candidates: the stored held-out predictions of every finished trial, memory-mapped."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.ensemble.checks import fault_of, shortened
+from raysearch.ensemble.checks import find_fault, shorten
 from raysearch.errors import PredictionsError, StudyError, UserError
 from raysearch.io import display_path, read_json
 from raysearch.paths import VIEWS, StudyPaths, TrialPaths, view_parts
@@ -21,24 +21,24 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Added:
-    """Predictions made elsewhere, on the same samples in the same order."""
+    """Predictions from a file (`--add`), on the same samples in the same order."""
 
     name: str
-    """The file's name, which is the member's"""
+    """The file's name, which is also the member's name"""
     probs: np.ndarray
     """float32 [samples, classes]"""
     weights_sha256: str
-    """Of the file, which stands for weights that are elsewhere"""
+    """Hash of the file, because the weights are unknown"""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Candidates on the same samples: the study's, in the order of trial and view, at least one; then those added."""
+    """Candidates on the same samples: at least one of the study, by trial and view; then those from files."""
 
     candidates: tuple[Predictions, ...]
     added: tuple[Added, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was left out, and why: sentences for the user"""
+    """What was left out and why: sentences for the user, without a full stop"""
 
     @property
     def all(self) -> tuple[Predictions | Added, ...]:
@@ -50,7 +50,7 @@ class Library:
 
     @property
     def probs(self) -> list[np.ndarray]:
-        """float32 [samples, classes] a candidate; the study's are memory-mapped"""
+        """float32 [samples, classes] for each candidate; the study's are memory-mapped"""
         return [candidate.probs for candidate in self.all]
 
     @property
@@ -70,17 +70,17 @@ class Library:
     def fingerprint(self) -> str:
         return self.candidates[0].fingerprint
 
-    def noting(self, *notes: str) -> "Library":
-        """The same with further notes."""
+    def with_notes(self, *notes: str) -> "Library":
+        """A copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))
 
 
 def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, resolutions: bool = True) -> Library:
-    """The stored ``views`` of all COMPLETE and PRUNED trials; a trial that goes on or failed is left out.
+    """Load the stored ``views`` of all COMPLETE and PRUNED trials; leaves out running and failed trials.
 
-    ``resolutions``: with a view come its forms at other sides (`student-final-40px`). Raises `StudyError` for a folder
-    that is no study or has no candidate, and `PredictionsError` naming every file that is malformed, of another split
-    than held_out, of other data, or of other samples.
+    ``resolutions`` includes the same views at other image sides (`student-final-40px`). Raises `StudyError` if the
+    folder is not a study or has no candidate, and `PredictionsError` naming every file that is malformed, or was made
+    on another split than held_out, on other data, or on other samples.
     """
     fingerprint = read_study_file(study).data.fingerprint
     faults: list[str] = []
@@ -95,26 +95,26 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, resolutions: b
             continue
         if states[number] in FINISHED:
             stored = {
-                view: trial.predictions(view) for view in trial.stored_views() if _is_of(view, views, resolutions)
+                view: trial.predictions(view) for view in trial.stored_views() if _is_selected(view, views, resolutions)
             }
-            found, wrong = _read(number, stored, fingerprint)
-            candidates |= found
-            faults += wrong
+            predictions, read_faults = _read(number, stored, fingerprint)
+            candidates |= predictions
+            faults += read_faults
             empty += [] if stored else [number]
     if candidates:
         faults += _alignment_faults(candidates)
     if faults:
         raise PredictionsError(faults)
     if not candidates:
-        raise StudyError(_nothing_found(study, views, list(states.values())))
+        raise StudyError(_describe_missing(study, views, list(states.values())))
     return Library(tuple(candidates.values()), notes=tuple(_notes(states, empty)))
 
 
 def is_dropped(trial: TrialPaths, role: str) -> bool:
-    """Whether the search removed weights of ``role``, to keep within `search.checkpoints_gb`.
+    """Whether the search removed the weights of ``role`` to stay within `search.checkpoints_gb`.
 
-    Of a trial of several trainings (`data.folds`), those of any. What the result says dropped may have been trained
-    again or copied back since.
+    For a trial of several trainings (`data.folds`): whether any training's weights are removed. Weights that
+    `result.json` lists as dropped count as present if their files exist: a refit or the user may have restored them.
     """
     if not trial.result.is_file():
         return False
@@ -127,29 +127,29 @@ def _state(trial: TrialPaths) -> str:
         return UNFINISHED
     result: Any = read_json(trial.result)
     if not isinstance(result, dict) or not isinstance(result.get("state"), str):
-        raise StudyError(f"{display_path(trial.result)}: holds no state; not a trial's result")
+        raise StudyError(f"{display_path(trial.result)}: must contain a state; this is not a trial's result")
     return result["state"]
 
 
-def _is_of(view: str, views: Sequence[str], resolutions: bool) -> bool:
+def _is_selected(view: str, views: Sequence[str], resolutions: bool) -> bool:
     parts = view_parts(view)
     return parts.kind in views and (resolutions or parts.side is None)
 
 
 def _read(number: int, stored: dict[str, Path], fingerprint: str) -> tuple[dict[str, Predictions], list[str]]:
-    """A trial's predictions by file name, and what is wrong with them one by one."""
-    found, faults = {}, []
+    """A trial's predictions by file name, and the faults of its malformed files."""
+    valid, faults = {}, []
     for view, path in stored.items():
         try:
             predictions = read_predictions(path)
         except PredictionsError as error:
             faults += error.faults
             continue
-        if fault := fault_of(predictions, number, view, fingerprint):
+        if fault := find_fault(predictions, number, view, fingerprint):
             faults.append(f"{display_path(path)}: {fault}")
         else:
-            found[display_path(path)] = predictions
-    return found, faults
+            valid[display_path(path)] = predictions
+    return valid, faults
 
 
 def _alignment_faults(candidates: dict[str, Predictions]) -> list[str]:
@@ -165,11 +165,11 @@ def _notes(states: Mapping[int, str], empty: Sequence[int]) -> Iterator[str]:
     if unfinished:
         yield f"{_counted(unfinished, 'has', 'have')} not finished and {_is_left_out(unfinished)}"
     if empty:
-        yield f"{_counted(empty, 'has', 'have')} no stored predictions of these views and {_is_left_out(empty)}"
+        yield f"{_counted(empty, 'has', 'have')} no stored predictions of the selected views and {_is_left_out(empty)}"
 
 
 def _counted(trials: Sequence[int], one: str, several: str) -> str:
-    names = shortened([str(number) for number in trials])
+    names = shorten([str(number) for number in trials])
     return f"trial {names} {one}" if len(trials) == 1 else f"{len(trials)} trials ({names}) {several}"
 
 
@@ -177,9 +177,9 @@ def _is_left_out(trials: Sequence[int]) -> str:
     return "is left out" if len(trials) == 1 else "are left out"
 
 
-def _nothing_found(study: StudyPaths, views: Sequence[str], states: Sequence[str]) -> str:
+def _describe_missing(study: StudyPaths, views: Sequence[str], states: Sequence[str]) -> str:
     trials = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items())) or "none"
     return (
-        f"{display_path(study.root)}: no COMPLETE or PRUNED trial has stored predictions of {', '.join(views)} "
-        f"(trials: {trials}); let raysearch.tune finish a trial first"
+        f"{display_path(study.root)}: no COMPLETE or PRUNED trial has stored predictions of the views "
+        f"{', '.join(views)} (trials: {trials}); finish a trial with raysearch.tune first"
     )

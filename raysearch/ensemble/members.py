@@ -1,4 +1,4 @@
-"""What each member adds to an ensemble, and how much the members differ."""
+"""What each member adds to an ensemble, and how much the members disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,21 @@ from raysearch.ensemble.scores import Score, score, weighted_mean
 
 @dataclass(frozen=True)
 class Contribution:
-    """What the ensemble has by a member: its score less that without it, the other weights scaled up to sum to 1.
+    """The ensemble's score minus its score without the member, with the other weights rescaled to sum to 1.
 
-    Cross-fitted: the mean over all folds' selections, on samples that did not choose; 0 where a selection does not
-    have the member.
+    Cross-fitted: the mean over all folds, on left-out samples. A fold whose selection lacks the member counts as 0.
     """
 
     accuracy: float
     log_loss: float
-    """Below 0 where the member makes the ensemble better"""
+    """Negative if the member improves the ensemble"""
     chosen: float
-    """Share of the folds' selections that have the member"""
+    """Share of the folds' selections that contain the member"""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Share of the samples on which two members' most probable classes differ."""
+    """Share of the samples on which the most probable classes of two members differ."""
 
     mean: float
     """Over all pairs"""
@@ -35,48 +34,52 @@ class Disagreement:
     """[members, members], in the members' order"""
 
 
-def contributions(
-    library: Candidates, crossed: CrossFit, way: str, members: Sequence[int]
+def measure_contributions(
+    library: Candidates, crossed: CrossFit, selector: str, members: Sequence[int]
 ) -> list[Contribution | None]:
-    """Of each of ``members`` (candidates' positions); None of one that is alone wherever it is chosen."""
-    folds = [fold for deal in crossed.deals for fold in deal]
-    found = np.stack([_of_fold(library, fold, way, members) for fold in folds])
+    """The contribution of each of ``members`` (positions in the library) to the ensembles of ``selector``.
+
+    None for a member that is the only one in every selection that contains it.
+    """
+    folds = [fold for partition in crossed.partitions for fold in partition]
+    differences = np.stack([_measure_fold(library, fold, selector, members) for fold in folds])
     sizes = np.array([len(fold.left_out) for fold in folds])
-    chosen = np.mean([fold.weights[way][list(members)] > 0 for fold in folds], axis=0)
-    return [_mean(found[:, at], sizes, float(share)) for at, share in enumerate(chosen)]
+    chosen = np.mean([fold.weights[selector][list(members)] > 0 for fold in folds], axis=0)
+    return [_mean(differences[:, index], sizes, float(share)) for index, share in enumerate(chosen)]
 
 
-def _of_fold(library: Candidates, fold: Fold, way: str, members: Sequence[int]) -> np.ndarray:
-    """float64 [members, 2]: accuracy and log loss on the samples left out; NaN of the fold's only member."""
-    left_out, weights = library.with_samples(fold.left_out), fold.weights[way]
+def _measure_fold(library: Candidates, fold: Fold, selector: str, members: Sequence[int]) -> np.ndarray:
+    """float64 [members, 2]: accuracy and log loss on the left-out samples; NaN for a fold's only member."""
+    left_out, weights = library.with_samples(fold.left_out), fold.weights[selector]
     whole = weighted_mean(left_out, weights)
     full = score(whole, left_out.labels)
-    found = np.zeros((len(members), 2))
-    for at, member in enumerate(members):
+    differences = np.zeros((len(members), 2))
+    for index, member in enumerate(members):
         if np.flatnonzero(weights).tolist() == [member]:
-            found[at] = np.nan
+            differences[index] = np.nan
         elif weights[member] > 0:
             rest = (whole - weights[member] * left_out[member].astype(np.float64)) / (1 - weights[member])
-            found[at] = _difference(full, score(rest, left_out.labels))
-    return found
+            differences[index] = _subtract(full, score(rest, left_out.labels))
+    return differences
 
 
-def _difference(of: Score, without: Score) -> tuple[float, float]:
-    return of.accuracy - without.accuracy, of.log_loss - without.log_loss
+def _subtract(full: Score, without: Score) -> tuple[float, float]:
+    return full.accuracy - without.accuracy, full.log_loss - without.log_loss
 
 
-def _mean(of_folds: np.ndarray, sizes: np.ndarray, chosen: float) -> Contribution | None:
-    is_known = ~np.isnan(of_folds[:, 0])
+def _mean(differences: np.ndarray, sizes: np.ndarray, chosen: float) -> Contribution | None:
+    """The mean of ``differences`` [folds, 2] over the folds, weighted by their ``sizes`` [folds]."""
+    is_known = ~np.isnan(differences[:, 0])
     if not is_known.any():
         return None
-    accuracy, log_loss = np.average(of_folds[is_known], axis=0, weights=sizes[is_known])
+    accuracy, log_loss = np.average(differences[is_known], axis=0, weights=sizes[is_known])
     return Contribution(float(accuracy), float(log_loss), chosen)
 
 
-def disagreement(probs: Sequence[np.ndarray]) -> Disagreement | None:
-    """Of ``probs`` float [samples, classes] a member; None of a single one."""
-    said = np.stack([of_member.argmax(axis=1) for of_member in probs])
-    matrix = np.stack([(said != of_member).mean(axis=1) for of_member in said])
+def measure_disagreement(probs: Sequence[np.ndarray]) -> Disagreement | None:
+    """``probs`` holds float [samples, classes] for each member. None for a single member."""
+    predicted = np.stack([of_member.argmax(axis=1) for of_member in probs])
+    matrix = np.stack([(predicted != of_member).mean(axis=1) for of_member in predicted])
     n = len(matrix)
     if n == 1:
         return None

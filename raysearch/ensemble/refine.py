@@ -1,7 +1,8 @@
-"""Weights refined for log loss, which takes a soft vote's probabilities at their word.
+"""Fits the members' weights to the log loss.
 
-The log loss of a mean is convex in its weights. Expectation-maximization for the proportions of a mixture (McLachlan
-and Peel, "Finite Mixture Models", 2000, section 2.8) keeps them on the simplex and never raises it.
+The log loss of a weighted mean is convex in the weights. Expectation-maximization for the proportions of a mixture
+(McLachlan and Peel, "Finite Mixture Models", 2000, section 2.8) keeps the weights on the simplex and never increases
+the loss.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ import numpy as np
 from raysearch.ensemble.scores import PROBABILITY_FLOOR, negative_log
 
 MIN_WEIGHT = 1e-3
-"""Members that end below this are dropped, where the log loss stays no worse than it was: each costs a whole model."""
+"""Members below this weight are dropped if the log loss does not get worse, because each costs a whole model."""
 
 
-def refined(
+def refine_weights(
     probs: Sequence[np.ndarray],
     labels: np.ndarray,
     weights: np.ndarray,
@@ -22,31 +23,32 @@ def refined(
     tolerance: float = 1e-5,
     max_steps: int = 5000,
 ) -> np.ndarray:
-    """float64 [candidates]: weights with the least log loss on ``labels``, over the candidates of ``weights`` > 0.
+    """float64 [candidates]: weights that minimise the log loss on ``labels``, over the candidates with ``weights`` > 0.
 
-    ``probs`` holds float [samples, classes] a candidate, ``labels`` int [samples], ``weights`` sum to 1. Stops within
-    ``tolerance`` (nats a sample) of the least log loss, or after ``max_steps``; never worse than ``weights``.
+    ``probs`` holds float [samples, classes] for each candidate, ``labels`` is int [samples], and ``weights`` sum to 1.
+    Stops within ``tolerance`` (nats per sample) of the minimum, or after ``max_steps``. The result is never worse than
+    ``weights``.
     """
     members = np.flatnonzero(weights)
     samples = np.arange(len(labels))
     label_probs = np.stack([probs[member][samples, labels] for member in map(int, members)], axis=1, dtype=np.float64)
     start = np.asarray(weights, dtype=np.float64)[members]
-    best = _proportions(np.maximum(label_probs, PROBABILITY_FLOOR), start, tolerance, max_steps)
+    best = _fit_proportions(np.maximum(label_probs, PROBABILITY_FLOOR), start, tolerance, max_steps)
     large = np.where(best >= MIN_WEIGHT, best, 0)
     allowed = _log_loss(label_probs, start)
-    for found in (large / large.sum(), best, start):
-        if _log_loss(label_probs, found) <= allowed:
+    for fitted in (large / large.sum(), best, start):
+        if _log_loss(label_probs, fitted) <= allowed:
             break
     result = np.zeros(len(weights))
-    result[members] = found
+    result[members] = fitted
     return result
 
 
-def _proportions(label_probs: np.ndarray, start: np.ndarray, tolerance: float, max_steps: int) -> np.ndarray:
-    """The weights [members] of a mixture with the greatest likelihood of ``label_probs`` [samples, members].
+def _fit_proportions(label_probs: np.ndarray, start: np.ndarray, tolerance: float, max_steps: int) -> np.ndarray:
+    """The mixture weights [members] that maximise the likelihood of ``label_probs`` [samples, members].
 
-    A member's gain is the mean of its probability over the mixture's. The log loss is at most the log of the
-    greatest gain above the least possible, by Jensen's inequality, which tells when to stop.
+    A member's gain is the mean ratio of its probability to the mixture's. By Jensen's inequality, the log loss exceeds
+    its minimum by at most the log of the greatest gain; this is the stopping criterion.
     """
     weights = start
     for _ in range(max_steps):

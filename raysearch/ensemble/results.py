@@ -1,4 +1,4 @@
-"""An ensemble as the study keeps it: `ensembles/<name>.json`."""
+"""The stored ensemble: `ensembles/<name>.json`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +21,18 @@ WEIGHTS_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Member:
-    """One view of one trial, or predictions made elsewhere, and its share of the vote."""
+    """One view of one trial, or predictions from a file (`--add`), and its weight in the vote."""
 
     trial: int | None
-    """None of predictions made elsewhere (`--add`)"""
+    """None for predictions from a file"""
     view: str
-    """Of the trial; of predictions made elsewhere the file's name"""
+    """The trial's view, or the file's name"""
     weight: Annotated[float, Field(gt=0, le=1)]
     weights_sha256: str
-    """Of the checkpoint that made the predictions; of predictions made elsewhere that of the file"""
+    """Hash of the checkpoint that made the predictions, or of the file"""
     backbone: str | None = None
     contribution: Contribution | None = None
-    """None of a member that is alone wherever it is chosen"""
+    """None for a member that is the only one in every selection that contains it"""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Round:
-    """A pick of the selection and the score of the mean after it."""
+    """A pick of the selection and the score of the mean after it; for a bagged selection, one entry per bag."""
 
     round: int
     added: str
@@ -51,7 +51,7 @@ class Round:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Scores on samples that did not choose (`raysearch.ensemble.estimate`), and the accuracy's interval."""
+    """Scores on left-out samples (`raysearch.ensemble.estimate`), and the interval of the accuracy."""
 
     accuracy: float
     log_loss: float
@@ -64,7 +64,7 @@ class CrossFitted:
 
 @dataclass(frozen=True)
 class BestSingle:
-    """The best candidate of all samples; its cross-fitted figure is that of choosing one candidate."""
+    """The best candidate on all samples; the cross-fitted score selects one candidate in each fold."""
 
     name: str
     in_sample: Score
@@ -73,7 +73,7 @@ class BestSingle:
 
 @dataclass(frozen=True)
 class UniformMean:
-    """The plain mean of the best candidates, chosen in the same way."""
+    """The plain mean of the best candidates, selected and scored in the same way."""
 
     members: int
     in_sample: Score
@@ -85,7 +85,7 @@ Recommended = Literal["ensemble", "single", "uniform"]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members with weights that sum to 1, how they were found, and what they are worth."""
+    """Members with weights that sum to 1, how they were selected, and their estimated scores."""
 
     name: str
     recipe: Recipe
@@ -93,10 +93,10 @@ class Ensemble:
     fingerprint: str
     classes: tuple[str, ...]
     n: int
-    """Samples that decided."""
+    """Number of held-out samples"""
     candidates: int
     members: tuple[Member, ...]
-    """By weight, the greatest first; then trial and view."""
+    """By weight, greatest first; then by trial and view"""
     trajectory: tuple[Round, ...]
     best_round: int
     in_sample: Score
@@ -105,18 +105,19 @@ class Ensemble:
     uniform: UniformMean
     gain: Gain
     disagreement: Disagreement | None
-    """None of a single member"""
+    """None for a single member"""
     calibration: Calibration
     recommended: Recommended
-    """What these samples speak for: `recommend`."""
+    """The result of `recommend`"""
     notes: tuple[str, ...]
-    """What was left out or done otherwise than asked: sentences without a full stop"""
+    """What was left out or differs from the recipe: sentences without a full stop"""
 
 
 def recommend(gain: Gain, single: Score, uniform: Score) -> Recommended:
-    """The ensemble where it is better for sure than the best single model.
+    """Recommend the ensemble if the whole interval of its gain over the best single model is above 0.
 
-    Else what is simpler, the single model or the plain mean: whichever is better cross-fitted, the single if equal.
+    Otherwise recommend the single model or the plain mean, which are simpler: the one with the better cross-fitted
+    score, and the single model if they are equal.
     """
     if gain.is_certain:
         return "ensemble"
@@ -132,10 +133,10 @@ def write_ensemble(path: Path, ensemble: Ensemble) -> None:
 
 
 def read_ensemble(path: Path) -> Ensemble:
-    """Read what `write_ensemble` wrote. Raises a `UserError` naming the file when missing or malformed."""
+    """Read a file of `write_ensemble`. Raises a `UserError` naming the file if it is missing or malformed."""
     shown = display_path(path)
     if not path.is_file():
-        raise StudyError(f"{shown}: no such ensemble; make it with raysearch.ensemble")
+        raise StudyError(f"{shown}: no such ensemble; create it with raysearch.ensemble")
     content: Any = read_json(path)
     if isinstance(content, dict) and "gain" in content and "calibration" not in content:
         raise StudyError(f"{shown}: written by an earlier version of raysearch; run raysearch.ensemble again")
@@ -151,14 +152,14 @@ def read_ensemble(path: Path) -> Ensemble:
 
 
 def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:
-    """float64 [samples, classes]: the members' weighted mean; a row sums to 1 as the members' float32 rows do.
+    """float64 [samples, classes]: the members' weighted mean; rows sum to 1 with the precision of float32.
 
-    Raises `PredictionsError` when the library is of other data or lacks a member, or when a member has been
-    trained again since the selection.
+    Raises `PredictionsError` if the library was made on other data, lacks a member, or has a member that was trained
+    again after the selection.
     """
     if library.fingerprint != ensemble.fingerprint:
         raise PredictionsError(
-            f"ensemble {ensemble.name!r} is of other data than the predictions (fingerprint "
+            f"ensemble {ensemble.name!r} was made on other data than the predictions (fingerprint "
             f"{ensemble.fingerprint[:12]}, not {library.fingerprint[:12]}); run raysearch.ensemble again"
         )
     stored = dict(zip(library.names, library.all, strict=True))
@@ -167,13 +168,13 @@ def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:
         if member.name not in stored:
             faults.append(f"member {member.name}: its predictions are no longer stored")
         elif stored[member.name].weights_sha256 != member.weights_sha256:
-            faults.append(f"member {member.name}: its predictions are of other weights than were selected")
+            faults.append(f"member {member.name}: its predictions were made by other weights than those selected")
     if faults:
         raise PredictionsError([f"{fault}; run raysearch.ensemble again" for fault in faults])
     return mean_of_members(ensemble.members, library)
 
 
 def mean_of_members(members: tuple[Member, ...], library: Library) -> np.ndarray:
-    """float64 [samples, classes]: the weighted mean of members that are all in the library."""
+    """float64 [samples, classes]: the weighted mean of ``members``, which must all be in the library."""
     probs = dict(zip(library.names, library.probs, strict=True))
     return weighted_mean([probs[member.name] for member in members], [member.weight for member in members])

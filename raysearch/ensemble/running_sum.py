@@ -1,4 +1,4 @@
-"""The sum of the picks' probabilities, known in full only for the samples where that matters."""
+"""The sum of the picks' probabilities, computed in full only for samples whose prediction can still change."""
 
 import numpy as np
 
@@ -6,37 +6,37 @@ from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.scores import Score, score_of_sum
 
 SLACK = 1e-5
-"""Bounds must differ by this share of the greatest probability to decide; what is nearer is computed in full.
+"""Bounds decide only if they differ by more than this share of the greatest probability.
 
-It is hundreds of times the rounding of the float32 summary, and of float64 sums of thousands of picks."""
+It is hundreds of times the rounding error of the float32 summary and of float64 sums of thousands of picks."""
 _ROUNDING = 1e-7
-"""More than a rounded `Summary.lead` is off, as a share of the greatest probability"""
+"""Upper bound of the rounding error of `Summary.lead`, as a share of the greatest probability"""
 
 
 class RunningSum:
-    """The float64 sum of the picks in their order, and for each sample bounds on the sum's best rival.
+    """The float64 sum of the picks in order, with bounds on the best rival's sum for each sample.
 
-    A *rival* is a class other than the label. ``floor`` and ``ceiling`` enclose the sum of the best of them; adding
-    a pick raises both in one step a sample, whatever the number of classes. `refresh` makes them exact.
+    A *rival* is a class other than the label. ``floor`` and ``ceiling`` enclose the greatest sum among the rivals.
+    Adding a pick updates both in O(1) per sample, independent of the number of classes. `refresh` makes them exact.
     """
 
     def __init__(self, candidates: Candidates) -> None:
         samples = len(candidates.labels)
         self.picks: list[int] = []
         self.label_sum = np.zeros(samples)
-        """float64 [samples]: the label's sum, exactly"""
+        """float64 [samples]: the label's exact sum"""
         self.ceiling = np.zeros(samples)
         self.floor = np.zeros(samples)
-        """float64 [samples]: the sum of the class ``rival``, exactly, so no more than that of the best rival"""
+        """float64 [samples]: the exact sum of the class ``rival``, a lower bound of the best rival's sum"""
         self.rival = np.zeros(samples, dtype=np.int64)
         self._candidates = candidates
-        # Zeroed pages take memory only once written to: the rows of samples that never matter stay free.
+        # The operating system allocates zeroed pages on the first write: rows of settled samples use no memory.
         self._sums = np.zeros((samples, candidates.classes))
         self._summed = np.zeros(samples, dtype=np.int64)
-        """How many of the picks each row of ``_sums`` holds"""
+        """Number of picks that each row of ``_sums`` includes"""
 
     def add(self, pick: int) -> None:
-        """Add a candidate's probabilities; only label and bounds are brought up to date."""
+        """Add a candidate's probabilities; updates only the label's sum and the bounds."""
         summary = self._candidates.summary
         label_prob = summary.label_prob[:, pick].astype(np.float64)
         if not self.picks:
@@ -47,7 +47,7 @@ class RunningSum:
         self.floor += self._candidates.take_class(pick, self.rival)
 
     def refresh(self, samples: np.ndarray) -> None:
-        """Bring the full rows of ``samples`` (int) up to date, in the order of the picks, and their bounds too."""
+        """Update the full rows of ``samples`` (int), in the order of the picks, and make their bounds exact."""
         summed = self._summed[samples]
         for count in np.unique(summed):
             for block in self._candidates.blocks(samples[summed == count]):
@@ -66,14 +66,14 @@ class RunningSum:
 
     @property
     def slack(self) -> float:
-        """What bounds must differ by to decide"""
+        """Minimum difference at which bounds decide"""
         return SLACK * self._candidates.summary.largest
 
     def settle(self, most_lost: np.ndarray | float, most_won: np.ndarray | float) -> tuple[int, np.ndarray]:
-        """How many samples stay right whatever is added next, and which (int) are open: they may change.
+        """The number of samples that stay correct whatever is added next, and the open samples (int), which may change.
 
-        ``most_lost`` is the most that any addition takes from the label's lead over the best rival, ``most_won`` the
-        most it gives to the label; float [samples] or a number. Open samples are refreshed.
+        ``most_lost`` is the most that an addition can lower the label's lead over the best rival; ``most_won`` is the
+        most that it can add to the label; float [samples] or a number. Refreshes the open samples.
         """
         _, is_open = self._settled(most_lost, most_won)
         self.refresh(np.flatnonzero(is_open))
@@ -81,18 +81,18 @@ class RunningSum:
         return int(np.count_nonzero(is_right)), np.flatnonzero(is_open)
 
     def _settled(self, most_lost: np.ndarray | float, most_won: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """bool [samples], twice: which stay right for sure, and which neither stay right nor wrong for sure."""
+        """bool [samples], twice: which certainly stay correct, and which may be correct or wrong."""
         stays_right = self.label_sum - self.ceiling > most_lost + self.slack
         stays_wrong = self.floor - self.label_sum > most_won + self.slack
         return stays_right, ~(stays_right | stays_wrong)
 
     def sums_of(self, samples: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """float64 [len(samples), n]: the sums of ``n`` classes a sample (int, of the same shape); refreshed before."""
+        """float64 [len(samples), n]: the sums of ``classes`` (int, same shape); ``samples`` must be refreshed."""
         starts = samples[:, np.newaxis] * self._candidates.classes
         return self._sums.reshape(-1).take(starts + classes)
 
     def count_right(self, samples: np.ndarray, added: int | None = None) -> int:
-        """How many of ``samples`` (int, refreshed) the sum gets right, or the sum with candidate ``added``."""
+        """How many of ``samples`` (int, refreshed) the sum predicts correctly, with candidate ``added`` if given."""
         count = 0
         for block in self._candidates.blocks(samples):
             sums = self._sums.take(block, axis=0)

@@ -1,4 +1,4 @@
-"""How good a soft vote is: accuracy, and log loss. Sums are float64, so figures are the same on every machine."""
+"""Accuracy and log loss of a soft vote. Sums are float64, so that figures are the same on every machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PROBABILITY_FLOOR = 1e-12
-"""Probabilities below this count as this in the log loss, so that one sure mistake is not infinite."""
+"""Lower bound of probabilities in the log loss, so that one confident mistake does not make it infinite."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Greater is better: accuracy, then log loss."""
+        """Sort key, greater is better: accuracy, then log loss."""
         return self.accuracy, -self.log_loss
 
 
 def weighted_mean(probs: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """float64 [samples, classes]: the sum of weight times probabilities, over the weights that are not 0."""
+    """float64 [samples, classes]: the sum of weight times probabilities, over the nonzero ``weights`` [candidates]."""
     total = np.zeros(probs[0].shape)
     for candidate in map(int, np.flatnonzero(weights)):
         total += weights[candidate] * probs[candidate].astype(np.float64)
@@ -46,13 +46,13 @@ def score(probs: np.ndarray, labels: np.ndarray) -> Score:
 
 
 def score_of_sum(right: int, label_sum: np.ndarray, size: int) -> Score:
-    """The score of the mean of ``size`` candidates that gets ``right`` samples right.
+    """The score of the mean of ``size`` candidates, of which ``right`` samples are correct.
 
-    ``label_sum`` float [samples]: the sum of the label's probabilities.
+    ``label_sum`` float [samples]: the sum of the candidates' probabilities of the label.
     """
     return Score(right / len(label_sum), float(negative_log(label_sum / size).mean()))
 
 
 def negative_log(probs: np.ndarray) -> np.ndarray:
-    """-log of each probability, or of `PROBABILITY_FLOOR` where it is below that."""
+    """-log of each probability, which is clipped to at least `PROBABILITY_FLOOR`."""
     return -np.log(np.maximum(probs, PROBABILITY_FLOOR))

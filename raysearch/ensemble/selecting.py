@@ -1,4 +1,4 @@
-"""Selects an ensemble of a study, writes it, and prints what it is."""
+"""Selects an ensemble from a study's trials, writes it and prints it."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from raysearch.shipped import find_file
 
 
 def select_ensemble(study_dir: Path, recipe: str | None, add: Sequence[Path] = (), *, as_json: bool = False) -> None:
-    """Select an ensemble of the study in ``study_dir``; the arguments are the options of `raysearch.ensemble`.
+    """Select an ensemble from the study in ``study_dir``; the arguments are the options of `raysearch.ensemble`.
 
     Raises `UserError`, `StudyError` and `PredictionsError`.
     """
     study = StudyPaths(study_dir)
-    with Console(stderr=True).status("Selecting, and again on each fold's other samples"):
+    with Console(stderr=True).status("Selecting on all samples, then for each fold"):
         ensemble = build_ensemble(study, read_recipe(find_file("ensembles", recipe)) if recipe else Recipe(), add)
     path = study.ensemble(ensemble.name)
     write_ensemble(path, ensemble)
@@ -35,7 +35,7 @@ def select_ensemble(study_dir: Path, recipe: str | None, add: Sequence[Path] = (
 def _show(study: StudyPaths, ensemble: Ensemble) -> None:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     dropped = [member for member in ensemble.members if _is_dropped(study, member)]
-    others = [member.name for member in ensemble.members if member.trial is None]
+    external = [member.name for member in ensemble.members if member.trial is None]
     for table in (members_table(ensemble, dropped), figures_table(ensemble)):
         console.print(table)
         console.print()
@@ -45,14 +45,14 @@ def _show(study: StudyPaths, ensemble: Ensemble) -> None:
         console.print(f"Note: {note}.")
     if dropped:
         console.print(
-            f"Without weights, by the budget search.checkpoints_gb: {', '.join(member.name for member in dropped)}. "
-            "raysearch.export says how to train them again."
+            f"Weights removed to stay within search.checkpoints_gb: {', '.join(member.name for member in dropped)}. "
+            "raysearch.export shows how to train them again."
         )
-    if others:
-        console.print(f"Made elsewhere: {', '.join(others)}. raysearch.export cannot ship an ensemble with them.")
+    if external:
+        console.print(f"Added with --add: {', '.join(external)}. raysearch.export cannot export these members.")
     console.print(f"Written to {display_path(study.ensemble(ensemble.name))}")
 
 
 def _is_dropped(study: StudyPaths, member: Member) -> bool:
-    """Whether the search has removed the weights of a member, whose predictions it keeps."""
+    """Whether the search removed the member's weights; it keeps the predictions."""
     return member.trial is not None and is_dropped(study.trial(member.trial), view_parts(member.view).role)

@@ -1,4 +1,4 @@
-"""Which candidates, how often: greedy, bagged, and the plain mean of the best few; what these share is found here.
+"""Selection functions: greedy, bagged, and the plain mean of the best candidates. Re-exports what they share.
 
 Candidates are ranked by accuracy, then log loss, then position. Sums are float64, so picks are the same on every
 machine.
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raysearch.ensemble.bagging import bagged
+from raysearch.ensemble.bagging import select_bagged
 from raysearch.ensemble.candidates import Candidates
-from raysearch.ensemble.caps import Cap, affordable, check_caps
-from raysearch.ensemble.greedy_vote import greedy, scores_of_means
-from raysearch.ensemble.refine import refined
+from raysearch.ensemble.caps import Cap, check_caps, filter_affordable
+from raysearch.ensemble.greedy_vote import score_means, select_greedy
+from raysearch.ensemble.refine import refine_weights
 from raysearch.ensemble.scores import PROBABILITY_FLOOR, Score, is_correct, log_losses, score, weighted_mean
-from raysearch.ensemble.trajectory import Selection, selection_of
+from raysearch.ensemble.trajectory import Selection, make_selection
 
 __all__ = [
     "PROBABILITY_FLOOR",
@@ -22,23 +22,25 @@ __all__ = [
     "Cap",
     "Score",
     "Selection",
-    "bagged",
-    "greedy",
     "is_correct",
     "log_losses",
-    "refined",
+    "refine_weights",
     "score",
-    "uniform",
+    "select_bagged",
+    "select_greedy",
+    "select_uniform",
     "weighted_mean",
 ]
 
 
-def uniform(probs: Sequence[np.ndarray], labels: np.ndarray, best_n: int, *, caps: Sequence[Cap] = ()) -> Selection:
-    """The plain mean of the ``best_n`` candidates (of all, if there are fewer); arguments as in `greedy`.
+def select_uniform(
+    probs: Sequence[np.ndarray], labels: np.ndarray, best_n: int, *, caps: Sequence[Cap] = ()
+) -> Selection:
+    """The plain mean of the ``best_n`` candidates (of all, if there are fewer); arguments as in `select_greedy`.
 
-    Candidates that do not fit under the ``caps`` beside better ones are passed over.
+    Skips candidates that do not fit under the ``caps`` together with better ones.
     """
-    candidates = Candidates.of(probs, labels)
+    candidates = Candidates.from_probs(probs, labels)
     check_caps(caps, len(candidates))
-    picks = affordable(caps, candidates.ranking, len(candidates))[:best_n]
-    return selection_of(picks, scores_of_means(candidates, picks), len(picks), len(candidates))
+    picks = filter_affordable(caps, candidates.ranking, len(candidates))[:best_n]
+    return make_selection(picks, score_means(candidates, picks), len(picks), len(candidates))

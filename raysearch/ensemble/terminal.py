@@ -1,4 +1,4 @@
-"""What the command says of an ensemble: two tables of figures, and what they allow to be said."""
+"""Terminal output for an ensemble: tables of members and figures, then sentences that interpret them."""
 
 from collections.abc import Collection, Iterator
 
@@ -6,6 +6,7 @@ from rich.table import Table
 
 from raysearch.ensemble.calibration import Calibration
 from raysearch.ensemble.members import Disagreement
+from raysearch.ensemble.methods import BASELINE, METHODS
 from raysearch.ensemble.results import Ensemble, Member
 from raysearch.ensemble.scores import Score
 
@@ -13,11 +14,11 @@ MISSING = "–"
 
 
 def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
-    """Weight and contribution of each member; those in ``dropped`` have no weights any more."""
+    """Weight and contribution of each member; marks the members in ``dropped``, whose weights were removed."""
     table = Table(
         title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
         title_justify="left",
-        caption="Adds: to accuracy and to log loss, cross-fitted. Chosen: in this share of the folds.",
+        caption="Adds: change of accuracy and log loss by the member, cross-fitted. Chosen: share of the folds.",
         caption_justify="left",
     )
     table.add_column("member", no_wrap=True)
@@ -28,94 +29,103 @@ def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
         table.add_column("", no_wrap=True)
     for member in ensemble.members:
         marks = ["dropped" if member in dropped else ""] if dropped else []
-        table.add_row(member.name, member.backbone or MISSING, f"{member.weight:.3f}", *_added_by(member), *marks)
+        table.add_row(member.name, member.backbone or MISSING, f"{member.weight:.3f}", *_contribution(member), *marks)
     return table
 
 
-def _added_by(member: Member) -> tuple[str, str, str]:
-    found = member.contribution
-    if found is None:
+def _contribution(member: Member) -> tuple[str, str, str]:
+    contribution = member.contribution
+    if contribution is None:
         return MISSING, MISSING, MISSING
-    return f"{100 * found.accuracy:+.1f}", f"{found.log_loss:+.3f}", f"{100 * found.chosen:.0f} %"
+    return (
+        f"{100 * contribution.accuracy:+.1f}",
+        f"{contribution.log_loss:+.3f}",
+        f"{100 * contribution.chosen:.0f} %",
+    )
 
 
 def figures_table(ensemble: Ensemble) -> Table:
-    """Accuracy and log loss of the ensemble, of the best single candidate and of the plain mean."""
+    """Accuracy and log loss of the ensemble, the best single candidate and the plain mean."""
     fitted, single, mean = ensemble.cross_fitted, ensemble.best_single, ensemble.uniform
     table = Table(
         title=f"Accuracy (log loss) on {ensemble.n} held-out samples",
         title_justify="left",
-        caption="In-sample figures are of the samples that chose: they flatter.",
+        caption="In-sample figures use the samples of the selection and are too optimistic.",
         caption_justify="left",
     )
     table.add_column("")
     table.add_column("cross-fitted", justify="right")
     table.add_column(f"{100 * fitted.confidence:.0f} % interval", justify="right")
     table.add_column("in-sample", justify="right")
-    honest = Score(fitted.accuracy, fitted.log_loss)
     table.add_row(
-        "ensemble", _shown(honest), f"{100 * fitted.low:.1f} to {100 * fitted.high:.1f}", _shown(ensemble.in_sample)
+        "ensemble",
+        _format(Score(fitted.accuracy, fitted.log_loss)),
+        f"{100 * fitted.low:.1f} to {100 * fitted.high:.1f}",
+        _format(ensemble.in_sample),
     )
-    table.add_row(f"best single ({single.name})", _shown(single.cross_fitted), "", _shown(single.in_sample))
-    if ensemble.recipe.method != "uniform":
-        table.add_row(f"plain mean of the best {mean.members}", _shown(mean.cross_fitted), "", _shown(mean.in_sample))
+    table.add_row(f"best single ({single.name})", _format(single.cross_fitted), "", _format(single.in_sample))
+    if ensemble.recipe.method != BASELINE:
+        table.add_row(f"plain mean of the best {mean.members}", _format(mean.cross_fitted), "", _format(mean.in_sample))
     return table
 
 
-def _shown(score: Score) -> str:
+def _format(score: Score) -> str:
     return f"{100 * score.accuracy:.1f} % ({score.log_loss:.3f})"
 
 
 def sentences(ensemble: Ensemble) -> Iterator[str]:
-    """Calibration, disagreement and the verdict."""
-    yield _calibration(ensemble.calibration)
+    """Method, calibration, disagreement and recommendation."""
+    yield f"Method {ensemble.recipe.method}: {METHODS[ensemble.recipe.method].label}."
+    yield _describe_calibration(ensemble.calibration)
     if ensemble.disagreement:
-        yield _disagreement(ensemble.disagreement)
-    yield _verdict(ensemble)
+        yield _describe_disagreement(ensemble.disagreement)
+    yield _interpret_gain(ensemble)
 
 
-def _calibration(found: Calibration) -> str:
+def _describe_calibration(calibration: Calibration) -> str:
+    change = calibration.log_loss_scaled - calibration.log_loss
     return (
-        f"Calibration, cross-fitted: expected error {100 * found.ece:.1f} %; with temperature {found.temperature:.2f} "
-        f"{100 * found.ece_scaled:.1f} %, and the log loss changes by {found.log_loss_scaled - found.log_loss:+.3f}."
+        f"Calibration, cross-fitted: expected error {100 * calibration.ece:.1f} %; with temperature "
+        f"{calibration.temperature:.2f} it is {100 * calibration.ece_scaled:.1f} % and the log loss changes by "
+        f"{change:+.3f}."
     )
 
 
-def _disagreement(found: Disagreement) -> str:
-    pairs = [share for row, shares in enumerate(found.matrix) for share in shares[:row]]
+def _describe_disagreement(disagreement: Disagreement) -> str:
+    pairs = [share for row, shares in enumerate(disagreement.matrix) for share in shares[:row]]
     spread = f" ({100 * min(pairs):.1f} to {100 * max(pairs):.1f})" if len(pairs) > 1 else ""
-    return f"Disagreement: two members differ on {100 * found.mean:.1f} % of the samples{spread}."
+    return f"Disagreement: two members differ on {100 * disagreement.mean:.1f} % of the samples on average{spread}."
 
 
-def _verdict(ensemble: Ensemble) -> str:
+def _interpret_gain(ensemble: Ensemble) -> str:
     gain = ensemble.gain
     figure = (
         f"Gain over the best single model, cross-fitted: {100 * gain.accuracy:+.1f} points of accuracy, "
         f"{100 * gain.confidence:.0f} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}."
     )
     if gain.is_certain:
-        return f"{figure}\nThe interval lies above zero: the ensemble is better.{_still_better_mean(ensemble)}"
+        return f"{figure}\nThe interval is above zero: the ensemble is better.{_compare_with_mean(ensemble)}"
     if gain.high < 0:
-        found = "The interval lies below zero: the single model is better than this ensemble."
+        verdict = "The interval is below zero: the single model is better than this ensemble."
     else:
-        found = "The interval includes zero: these samples do not show that the ensemble is better."
-    return f"{figure}\n{found} {_advice(ensemble)}"
+        verdict = "The interval includes zero: these samples do not show that the ensemble is better."
+    return f"{figure}\n{verdict} {_recommend(ensemble)}"
 
 
-def _still_better_mean(ensemble: Ensemble) -> str:
+def _compare_with_mean(ensemble: Ensemble) -> str:
     mean, own = ensemble.uniform, Score(ensemble.cross_fitted.accuracy, ensemble.cross_fitted.log_loss)
-    if ensemble.recipe.method == "uniform" or mean.cross_fitted.rank <= own.rank:
+    if ensemble.recipe.method == BASELINE or mean.cross_fitted.rank <= own.rank:
         return ""
-    return f" The plain mean of the best {mean.members} does still better, and is simpler (method: uniform)."
+    return f" The plain mean of the best {mean.members} (method: {BASELINE}) is even better, and simpler."
 
 
-def _advice(ensemble: Ensemble) -> str:
+def _recommend(ensemble: Ensemble) -> str:
     single, mean = ensemble.best_single, ensemble.uniform
     if ensemble.recommended == "single":
-        return f"Recommended: the single model {single.name}, the simpler choice."
-    if ensemble.recipe.method == "uniform":
-        return "Cross-fitted it is ahead of every choice of a single model: recommended if its cost does not matter."
+        return f"Recommended: the single model {single.name}, which is simpler."
+    if ensemble.recipe.method == BASELINE:
+        return "Its cross-fitted score is better than the single model's. Recommended if the cost does not matter."
     return (
-        f"Recommended: the plain mean of the best {mean.members} (method: uniform), which is simpler, and cross-fitted "
-        "ahead of the single model."
+        f"Recommended: the plain mean of the best {mean.members} (method: {BASELINE}). It is simpler, and its "
+        "cross-fitted score is better than the single model's."
     )

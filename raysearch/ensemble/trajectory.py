@@ -1,4 +1,4 @@
-"""What a selection did and what it chose."""
+"""The result of a selection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from raysearch.ensemble.scores import Score
 
 @dataclass(frozen=True)
 class Selection:
-    """Picks of every round, the score after each, and the weights that are kept."""
+    """The pick of every round, the score after it, and the weights of the best round."""
 
     picks: tuple[int, ...]
-    """The candidate added in each round, the best single one first; of a bagged selection, that of each bag"""
+    """The candidate added in each round, the best single one first; for a bagged selection, each bag's best single"""
     trajectory: tuple[Score, ...]
-    """The score after each round; of a bagged selection, that of each bag's own ensemble"""
+    """The score after each round; for a bagged selection, the score of each bag's own ensemble"""
     best_round: int
-    """Counted from 1; the number of bags, if bagged: all are averaged."""
+    """Counted from 1. For a bagged selection the number of bags, because all bags are averaged."""
     weights: np.ndarray
-    """float64 [candidates], sums to 1: how often each was picked up to the best round, or its mean over bags"""
+    """float64 [candidates], sums to 1: each candidate's share of the picks up to the best round (mean over bags)"""
     best_single: int
-    """The best candidate by itself, of those that fit under the caps"""
+    """The best single candidate among those that fit under the caps"""
 
 
-def selection_of(picks: Sequence[int], trajectory: Sequence[Score], best_round: int, candidates: int) -> Selection:
-    """The first ``best_round`` of ``picks``, all weighing the same, of a library of ``candidates``."""
+def make_selection(picks: Sequence[int], trajectory: Sequence[Score], best_round: int, candidates: int) -> Selection:
+    """Give the first ``best_round`` of ``picks`` equal weights; ``candidates`` is the library's size."""
     weights = np.bincount(picks[:best_round], minlength=candidates) / best_round
     return Selection(tuple(picks), tuple(trajectory), best_round, weights, picks[0])
 
 
-def best_round(trajectory: Sequence[Score]) -> int:
-    """The round with the best score, the first of ties, counted from 1."""
+def find_best_round(trajectory: Sequence[Score]) -> int:
+    """The round with the best score (the first of ties), counted from 1."""
     return 1 + max(range(len(trajectory)), key=lambda k: trajectory[k].rank)

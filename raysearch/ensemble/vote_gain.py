@@ -1,4 +1,4 @@
-"""How many samples the vote gets right with each candidate added: bounds for all at once, exact counts for a few."""
+"""Counts the correct samples of the vote with each candidate added: bounds for all candidates, exact counts for few."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,30 @@ from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.running_sum import RunningSum
 
 PART = 255
-"""Samples bounded at a time: as many as a byte can count."""
+"""Samples per block: the largest count that fits in a byte (`_count_rows`)."""
 
 
 @dataclass(frozen=True)
 class Additions:
-    """Bounds on the number of right samples of ``total`` with each candidate added."""
+    """Bounds on the number of correct samples of ``total`` with each candidate added."""
 
     total: RunningSum
     least: np.ndarray
     greatest: np.ndarray
     """int [candidates]"""
     samples: np.ndarray
-    """int [open]: the samples that are not settled"""
+    """int [open]: the samples whose prediction can change"""
     undecided: np.ndarray
-    """bool [candidates, open]: where the bounds do not tell"""
+    """bool [candidates, open]: where the bounds do not decide"""
 
     def count(self, candidate: int) -> int:
-        """Exactly how many samples are right with the candidate added."""
+        """The exact number of correct samples with the candidate added."""
         undecided = self.samples[self.undecided[candidate].nonzero()[0]]
         return int(self.least[candidate]) + self.total.count_right(undecided, candidate)
 
 
 def bound_additions(total: RunningSum, candidates: Candidates) -> Additions:
-    """Bounds for every candidate, from the summary alone."""
+    """Compute bounds for every candidate from the summary alone."""
     if not total.picks:
         samples, undecided = np.empty(0, dtype=np.int64), np.empty((len(candidates), 0), dtype=bool)
         return Additions(total, candidates.correct, candidates.correct, samples, undecided)
@@ -49,11 +49,12 @@ def bound_additions(total: RunningSum, candidates: Candidates) -> Additions:
 
 
 def _bound_part(total: RunningSum, candidates: Candidates, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool [len(samples), candidates], twice: whether the vote is right for sure, and whether it may be.
+    """bool [len(samples), candidates], twice: whether the vote is certainly correct, and whether it may be.
 
-    The best rival of a vote gains at most the candidate's rival's probability: a lead that makes up for that much is
-    right for sure. The candidate's rival gains just that, and the sum's rival at least nothing: behind either of
-    them, the vote is wrong for sure.
+    Adding a candidate raises the sum of the best rival by at most the probability of the candidate's own rival. If the
+    label leads even then, the vote is certainly correct. The sum of the candidate's rival rises by exactly this
+    probability, and the sum of the current best rival does not fall. If the label is behind either of them, the vote is
+    certainly wrong.
     """
     summary = candidates.summary
     behind = (total.ceiling[samples] - total.label_sum[samples])[:, np.newaxis]
@@ -67,5 +68,5 @@ def _bound_part(total: RunningSum, candidates: Candidates, samples: np.ndarray) 
 
 
 def _count_rows(is_true: np.ndarray) -> np.ndarray:
-    """int [columns]: how many of at most `PART` rows are true."""
+    """int [columns]: the number of true values among at most `PART` rows."""
     return is_true.view(np.uint8).sum(axis=0, dtype=np.uint8)

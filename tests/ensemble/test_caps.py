@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from plain_greedy import learned_library
 
-from raysearch.ensemble.selection import Cap, bagged, greedy, uniform
+from raysearch.ensemble.selection import Cap, select_bagged, select_greedy, select_uniform
 from raysearch.errors import StudyError
 
 PROBS, LABELS = learned_library(0, 12, 200, 6)
 SELECT = {
-    "greedy": lambda caps: greedy(PROBS, LABELS, 20, caps=caps),
-    "sorted start": lambda caps: greedy(PROBS, LABELS, 20, sorted_start=8, caps=caps),
-    "uniform": lambda caps: uniform(PROBS, LABELS, 8, caps=caps),
-    "bagged": lambda caps: bagged(PROBS, LABELS, 20, bags=7, share=0.5, rng=np.random.default_rng(0), caps=caps),
+    "greedy": lambda caps: select_greedy(PROBS, LABELS, 20, caps=caps),
+    "sorted start": lambda caps: select_greedy(PROBS, LABELS, 20, sorted_start=8, caps=caps),
+    "uniform": lambda caps: select_uniform(PROBS, LABELS, 8, caps=caps),
+    "bagged": lambda caps: select_bagged(PROBS, LABELS, 20, bags=7, share=0.5, rng=np.random.default_rng(0), caps=caps),
 }
 select = pytest.mark.parametrize("select", SELECT.values(), ids=SELECT.keys())
 
@@ -47,34 +47,37 @@ def test_groups_are_paid_once_and_together_stay_within_the_limit(select):
 
 
 def test_a_second_view_of_the_same_weights_costs_nothing():
-    singles = greedy(PROBS, LABELS, 1).picks[0]
+    singles = select_greedy(PROBS, LABELS, 1).picks[0]
     pairs = Cap(np.arange(12) // 2, np.ones(6), 1, "max_parameters")
-    members = np.flatnonzero(greedy(PROBS, LABELS, 20, caps=[pairs]).weights)
+    members = np.flatnonzero(select_greedy(PROBS, LABELS, 20, caps=[pairs]).weights)
     assert set(members) == {2 * (singles // 2), 2 * (singles // 2) + 1}
 
 
 @select
 def test_the_best_single_is_the_best_that_fits(select):
-    best = greedy(PROBS, LABELS, 1).picks[0]
+    best = select_greedy(PROBS, LABELS, 1).picks[0]
     costs = np.ones(12)
     costs[best] = 9
     selection = select([Cap(np.arange(12), costs, 4, "max_latency_ms")])
     others = [member for member in range(12) if member != best]
-    expected = others[greedy([PROBS[member] for member in others], LABELS, 1).picks[0]]
+    expected = others[select_greedy([PROBS[member] for member in others], LABELS, 1).picks[0]]
     assert selection.best_single == expected
     assert selection.weights[best] == 0
 
 
 def test_uniform_passes_over_what_does_not_fit():
-    order = uniform(PROBS, LABELS, 12).picks
+    order = select_uniform(PROBS, LABELS, 12).picks
     costs = np.ones(12)
     costs[order[1]] = 10
-    assert uniform(PROBS, LABELS, 3, caps=[Cap(np.arange(12), costs, 3, "cost")]).picks == (order[0], *order[2:4])
+    assert select_uniform(PROBS, LABELS, 3, caps=[Cap(np.arange(12), costs, 3, "cost")]).picks == (
+        order[0],
+        *order[2:4],
+    )
 
 
 def test_costs_that_sum_to_the_limit_but_for_rounding_fit():
     costs = Cap(np.arange(12), np.full(12, 0.1), 0.3, "max_latency_ms")
-    assert np.count_nonzero(uniform(PROBS, LABELS, 8, caps=[costs]).weights) == 3
+    assert np.count_nonzero(select_uniform(PROBS, LABELS, 8, caps=[costs]).weights) == 3
 
 
 @select

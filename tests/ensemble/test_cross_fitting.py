@@ -19,27 +19,27 @@ def softmax(logits):
 
 def noise_library(rng, samples=300, candidates=30, classes=4):
     labels = np.arange(samples) % classes
-    return Candidates.of(list(softmax(2 * rng.normal(size=(candidates, samples, classes)))), labels)
+    return Candidates.from_probs(list(softmax(2 * rng.normal(size=(candidates, samples, classes)))), labels)
 
 
 def signal_library(rng, samples, strengths=(1.0, 1.2, 1.4, 1.4, 1.6), classes=5):
-    """Candidates of given strengths, whose errors are partly the same ones."""
+    """Candidates of given strengths, whose errors are partly shared."""
     labels = np.arange(samples) % classes
     shared = rng.normal(size=(samples, classes))
     logits = [s * np.eye(classes)[labels] + 0.5 * shared + rng.normal(size=shared.shape) for s in strengths]
-    return Candidates.of([softmax(x) for x in logits], labels)
+    return Candidates.from_probs([softmax(x) for x in logits], labels)
 
 
-def ways_of(bound):
+def selectors_of(bound):
     return {
         "ensemble": lambda library: bound.select(library).weights,
-        "single": lambda library: bound.weights_of_best(library, 1),
-        "uniform": lambda library: bound.weights_of_best(library, 3),
+        "single": lambda library: bound.weigh_best(library, 1),
+        "baseline": lambda library: bound.weigh_best(library, 3),
     }
 
 
 def estimate(library, bound=GREEDY, seed=0, folds=5, repeats=2):
-    return cross_fit(library, ways_of(bound), folds=folds, repeats=repeats, rng=np.random.default_rng(seed))
+    return cross_fit(library, selectors_of(bound), folds=folds, repeats=repeats, rng=np.random.default_rng(seed))
 
 
 def gain_of(found, seed=0, resamples=300):
@@ -70,7 +70,7 @@ def test_pure_noise_is_above_chance_in_sample_and_at_chance_cross_fitted(recipe)
 
 
 def test_the_cross_fitted_figure_is_unbiased_where_the_in_sample_one_is_not():
-    """Many weak candidates: the selection over-fits, and the generator tells what it is worth on fresh samples."""
+    """Many weak candidates: the selection overfits; fresh samples from the same generator give its true accuracy."""
     strengths = np.linspace(0.3, 0.9, 30)
     fresh = signal_library(np.random.default_rng(99), 20_000, strengths)
     in_sample, cross_fitted = [], []
@@ -99,7 +99,7 @@ def test_intervals_usually_hold_the_true_accuracy_and_the_true_gain():
 
 
 def test_the_gain_s_interval_holds_where_many_candidates_are_alike_and_chance_names_the_best():
-    """All are worth the same, so that the folds choose other ones, and each what the left-out fold speaks against."""
+    """All candidates are equally good, so each fold selects those that happen to do worse on its left-out samples."""
     strengths = np.full(16, 1.2)
     fresh = signal_library(np.random.default_rng(99), 20_000, strengths)
     singles = [single.accuracy for single in fresh.singles]
@@ -115,7 +115,7 @@ def test_the_gain_s_interval_holds_where_many_candidates_are_alike_and_chance_na
 def test_the_gain_is_the_difference_of_the_two_figures_and_lies_in_its_interval():
     found = estimate(signal_library(np.random.default_rng(1), 200))
     gain = gain_of(found)
-    accuracies = [found.outcomes[way].score.accuracy for way in ("ensemble", "single")]
+    accuracies = [found.outcomes[selector].score.accuracy for selector in ("ensemble", "single")]
     assert gain.accuracy == pytest.approx(accuracies[0] - accuracies[1])
     assert gain.low <= gain.accuracy <= gain.high
     assert gain.is_certain == (gain.low > 0)
@@ -152,15 +152,15 @@ def test_each_sample_is_scored_by_a_selection_that_did_not_see_it():
     left_out = [everything - rows for rows in seen]
     assert [len(rows) for rows in left_out] == [10, 10, 10, 10]
     assert set.union(*left_out) == everything
-    for rows, fold in zip(left_out, found.deals[0], strict=True):
+    for rows, fold in zip(left_out, found.partitions[0], strict=True):
         assert rows == {row.tobytes() for row in library.with_samples(fold.left_out)[0]}
 
 
-def test_the_probabilities_of_the_first_deal_are_those_that_its_folds_left_out():
+def test_probabilities_come_from_the_selections_of_the_first_partition():
     library = signal_library(np.random.default_rng(5), 40)
     found = estimate(library, repeats=3)
     probs = found.probs(library, "single")
-    for number, fold in enumerate(found.deals[0]):
+    for number, fold in enumerate(found.partitions[0]):
         expected = library[int(fold.weights["single"].argmax())][fold.left_out]
         np.testing.assert_array_equal(probs[fold.left_out], expected.astype(np.float64))
         assert (found.fold_of[fold.left_out] == number).all()
@@ -185,12 +185,12 @@ def test_a_single_sample_cannot_be_cross_fitted():
         usable_folds(np.array([0]), 5)
 
 
-@pytest.mark.parametrize(("deals", "folds"), [(1, 2), (4, 5), (1, 10)])
-def test_the_bootstrap_interval_has_the_width_of_the_corrected_normal_one(deals, folds):
-    differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=(deals, 400))
+@pytest.mark.parametrize(("partitions", "folds"), [(1, 2), (4, 5), (1, 10)])
+def test_the_bootstrap_interval_has_the_width_of_the_corrected_normal_one(partitions, folds):
+    differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=(partitions, 400))
     gain = bootstrap_gain(differences, folds, 4000, np.random.default_rng(1))
     # Nadeau and Bengio (2003), on the variance of the splits' means, each of 400 / folds samples.
-    variance = (1 / (deals * folds) + 1 / (folds - 1)) * differences.var() / (400 / folds)
+    variance = (1 / (partitions * folds) + 1 / (folds - 1)) * differences.var() / (400 / folds)
     half = 1.96 * np.sqrt(variance)
     assert gain.low == pytest.approx(gain.accuracy - half, abs=0.01)
     assert gain.high == pytest.approx(gain.accuracy + half, abs=0.01)

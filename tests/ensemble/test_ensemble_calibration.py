@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from raysearch.ensemble.calibration import calibrate, expected_calibration_error, fit_temperature, scaled
+from raysearch.ensemble.calibration import calibrate, expected_calibration_error, fit_temperature, scale_probs
 
 
 def drawn(rng, samples=20_000, classes=4, temperature=1.0):
     """Probabilities, and labels drawn from them after scaling: calibrated at that temperature and no other."""
     logits = 2 * rng.normal(size=(samples, classes))
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    true = scaled(probs, temperature)
+    true = scale_probs(probs, temperature)
     labels = (rng.random((samples, 1)) > true.cumsum(axis=1)).sum(axis=1)
     return probs, np.minimum(labels, classes - 1)
 
@@ -39,7 +39,7 @@ def test_no_temperature_nearby_has_a_smaller_log_loss(seed):
     probs, labels = drawn(np.random.default_rng(seed), samples=200, temperature=1.7)
 
     def loss(temperature):
-        return -np.log(scaled(probs, temperature)[np.arange(200), labels]).mean()
+        return -np.log(scale_probs(probs, temperature)[np.arange(200), labels]).mean()
 
     found = fit_temperature(probs, labels)
     assert loss(found) <= min(loss(found * 0.99), loss(found * 1.01), loss(1.0))
@@ -48,10 +48,10 @@ def test_no_temperature_nearby_has_a_smaller_log_loss(seed):
 def test_scaling_keeps_the_order_and_sums_to_one_whatever_the_probabilities():
     probs = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.7, 0.2, 0.1], [1e-30, 1 - 2e-30, 1e-30]], dtype=np.float32)
     for temperature in (0.05, 1.0, 20.0):
-        after = scaled(probs, temperature)
+        after = scale_probs(probs, temperature)
         np.testing.assert_allclose(after.sum(axis=1), 1)
         np.testing.assert_array_equal(after.argmax(axis=1), probs.argmax(axis=1))
-    np.testing.assert_allclose(scaled(probs, 1.0), probs, rtol=1e-6)
+    np.testing.assert_allclose(scale_probs(probs, 1.0), probs, rtol=1e-6)
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 0], [1, 2, 0, 1]])
@@ -72,7 +72,7 @@ def test_the_scaled_figures_use_temperatures_of_the_other_folds():
     found = calibrate(probs, labels, fold_of)
     after = np.empty(probs.shape)
     for fold in (0, 1):
-        after[fold_of == fold] = scaled(
+        after[fold_of == fold] = scale_probs(
             probs[fold_of == fold], fit_temperature(probs[fold_of != fold], labels[fold_of != fold])
         )
     assert found.ece_scaled == expected_calibration_error(after, labels)

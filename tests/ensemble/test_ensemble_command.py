@@ -37,7 +37,7 @@ def test_a_gain_that_may_be_none_recommends_the_single_model(study, write_view):
     write_view(4)
     done = ensemble(study.root)
     assert "The interval includes zero" in done.stdout
-    assert "Recommended: the single model 0004-student-final, the simpler choice." in done.stdout
+    assert "Recommended: the single model 0004-student-final, which is simpler." in done.stdout
 
 
 def test_a_gain_that_is_certain_says_so(study, write_view):
@@ -48,7 +48,7 @@ def test_a_gain_that_is_certain_says_so(study, write_view):
         probs = np.where(half[:, None], right, 0.4 * right + 0.6 * wrong).astype(np.float32)
         write_view(number, probs=probs)
     done = ensemble(study.root)
-    assert "The interval lies above zero: the ensemble is better." in done.stdout
+    assert "The interval is above zero: the ensemble is better." in done.stdout
 
 
 def test_a_recipe_names_the_file_and_the_method(study, write_view, tmp_path):
@@ -71,7 +71,7 @@ def test_members_whose_weights_were_dropped_are_named(study, write_view):
     done = ensemble(study.root, "--recipe", study.root.parent / "mean.yaml")
     marked = [line.split() for line in done.stdout.splitlines() if line.split()[-2:-1] == ["dropped"]]
     assert [line[1] for line in marked] == ["0001-teacher-final"]
-    assert "by the budget search.checkpoints_gb: 0001-teacher-final. raysearch.export says" in done.stdout
+    assert "to stay within search.checkpoints_gb: 0001-teacher-final. raysearch.export shows" in done.stdout
 
 
 def test_of_members_that_have_their_weights_nothing_is_said(study, write_view):
@@ -80,7 +80,7 @@ def test_of_members_that_have_their_weights_nothing_is_said(study, write_view):
     done = ensemble(study.root)
     assert done.returncode == 0
     assert "dropped" not in done.stdout
-    assert "Without weights" not in done.stdout
+    assert "Weights removed" not in done.stdout
 
 
 def test_a_folder_that_is_no_study_ends_with_one_line_and_code_2(tmp_path):
@@ -120,7 +120,7 @@ def test_predictions_made_elsewhere_join_and_are_said_not_to_ship(study, write_v
     pyarrow.parquet.write_table(pa.table({"id": ids, **probs}), tmp_path / "other.parquet")
     done = ensemble(study.root, "--add", tmp_path / "other.parquet")
     assert done.returncode == 0, done.stderr
-    assert "Made elsewhere: other.parquet. raysearch.export cannot ship an ensemble with them." in done.stdout
+    assert "Added with --add: other.parquet. raysearch.export cannot export these members." in done.stdout
     assert [member.trial for member in read_ensemble(study.ensemble("greedy")).members] == [None]
 
 

@@ -60,14 +60,15 @@ def test_a_trial_without_the_figure_is_left_out_and_named(study, library, write_
     assert found.candidates == 12
     assert found.notes == (
         "max_parameters: 0003-student-final, 0003-student-final-40px, 0003-student-fused, 0003-teacher-final-tencrop "
-        "have no known num_parameters and are left out",
+        "have no num_parameters and are left out",
     )
 
 
 def test_where_no_trial_has_the_figure_the_cap_is_refused(study, write_view):
     write_view(0)
     with pytest.raises(
-        StudyError, match=r"max_latency_ms: no trial's result\.json has latency_ms.*leave max_latency_ms out"
+        StudyError,
+        match=r"max_latency_ms: needs latency_ms, but no trial's result\.json has it; leave",
     ):
         built(study, max_latency_ms=1.0)
 

@@ -108,12 +108,12 @@ def test_members_that_are_gone_or_trained_again_are_all_refused(study, ensemble,
     with pytest.raises(PredictionsError) as caught:
         ensemble_probs(replace(ensemble, members=(first, second)), load_library(study))
     assert len(caught.value.faults) == 2
-    assert f"{first.name}: its predictions are of other weights" in caught.value.faults[0]
+    assert f"{first.name}: its predictions were made by other weights" in caught.value.faults[0]
     assert f"{second.name}: its predictions are no longer stored" in caught.value.faults[1]
 
 
 def test_an_ensemble_of_other_data_is_refused(study, ensemble):
-    with pytest.raises(PredictionsError, match="of other data"):
+    with pytest.raises(PredictionsError, match="made on other data"):
         ensemble_probs(replace(ensemble, fingerprint="0" * 64), load_library(study))
 
 
@@ -133,7 +133,7 @@ def test_a_class_that_is_never_predicted_is_noted(study, write_view):
     probs[::2] = [0.2, 0.7, 0.1]
     write_view(0, probs=probs)
     ensemble = build_ensemble(study, QUICK)
-    assert ensemble.notes == ("the ensemble never predicts 'emu': of its samples none is right",)
+    assert ensemble.notes == ("the ensemble never predicts 'emu'; it is wrong on every sample of this class",)
     assert np.isfinite(ensemble.calibration.temperature)
 
 
@@ -195,7 +195,7 @@ def test_an_ensemble_of_an_earlier_version_is_refused_with_what_to_do(study, ens
 
 
 def test_a_missing_ensemble_says_how_to_make_one(study):
-    with pytest.raises(UserError, match=r"best\.json: no such ensemble; make it with raysearch\.ensemble"):
+    with pytest.raises(UserError, match=r"best\.json: no such ensemble; create it with raysearch\.ensemble"):
         read_ensemble(study.ensemble("best"))
 
 

@@ -4,9 +4,10 @@ from typing import get_args
 import pytest
 
 from raysearch.ensemble.methods import METHODS
-from raysearch.ensemble.recipe import Recipe, View, read_recipe
+from raysearch.ensemble.recipe import Recipe, read_recipe
 from raysearch.errors import SpaceError, UserError
-from raysearch.paths import VIEWS
+from raysearch.paths import VIEWS, View
+from raysearch.section import validate
 
 SHIPPED = Path(__file__).resolve().parents[2] / "ensembles"
 
@@ -33,8 +34,17 @@ def test_every_view_can_be_named_and_all_are_candidates_by_default():
     assert tuple(Recipe().views) == VIEWS
 
 
-def test_every_method_a_recipe_may_name_exists():
-    assert set(get_args(Recipe.model_fields["method"].annotation)) == set(METHODS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_label_for_the_terminal_and_the_report(method):
+    label = METHODS[method].label
+    assert label
+    assert label == label.strip(".")
+
+
+def test_an_unknown_method_lists_the_known_ones():
+    with pytest.raises(SpaceError) as caught:
+        validate(Recipe, {"method": "x"}, "mine.yaml")
+    assert caught.value.faults == [f"mine.yaml: method: got 'x'; known: {', '.join(sorted(METHODS))}"]
 
 
 def test_all_mistakes_of_a_recipe_are_reported_with_file_and_key(tmp_path):
@@ -67,15 +77,15 @@ def test_a_missing_recipe_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("method: families\n", "families must name at least 2, but got 0"),
-        ("method: families\nfamilies: [{name: a, backbone: x}]\n", "families must name at least 2, but got 1"),
-        ("families: [{name: a, backbone: x}]\n", "families must be left out beside method 'greedy'"),
+        ("method: families\n", "families must list at least 2 families, but got 0"),
+        ("method: families\nfamilies: [{name: a, backbone: x}]\n", "families must list at least 2 families, but got 1"),
+        ("families: [{name: a, backbone: x}]\n", "method 'greedy' does not use families; leave families out"),
         (
             "method: families\nfamilies: [{name: a, backbone: x}, {name: a, backbone: y}]\n",
-            "names of their own, but got a, a",
+            "families must have different names, but got a, a",
         ),
         ("method: families\nfamilies: [{name: a, backbne: x}]\n", "unknown key; did you mean 'backbone'"),
-        ("method: uniform\nrefine: log_loss\n", "refine must be none beside method 'uniform'"),
+        ("method: uniform\nrefine: log_loss\n", "refine must be none for method 'uniform', a plain mean"),
         ("refine: accuracy\n", "refine: got 'accuracy'; known: log_loss, none"),
         ("bag_share: 1.5\n", "bag_share: input should be less than or equal to 1, got 1.5"),
         ("bags: 0\n", "bags: input should be greater than or equal to 1, got 0"),
@@ -97,5 +107,5 @@ def test_values_that_cannot_be_are_refused(tmp_path, text, message):
 def test_caps_do_not_go_with_named_families(tmp_path):
     families = "[{name: a, backbone: x}, {name: b, backbone: y}]"
     (tmp_path / "mine.yaml").write_text(f"method: families\nfamilies: {families}\nmax_members: 3\n")
-    with pytest.raises(SpaceError, match="max_members must be left out beside method 'families'"):
+    with pytest.raises(SpaceError, match="method 'families' does not use caps; leave max_members out"):
         read_recipe(tmp_path / "mine.yaml")

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from raysearch.ensemble.build import build_ensemble
-from raysearch.ensemble.external import with_added
+from raysearch.ensemble.external import add_files
 from raysearch.ensemble.library import load_library
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.results import ensemble_probs
@@ -48,7 +48,7 @@ def test_rows_and_classes_in_any_order_are_matched_by_name(library, tmp_path, su
     table = table_of(probs, np.random.default_rng(1).permutation(60), id_column, prefix)
     table = table.select([prefix + "emu", id_column, prefix + "cat", prefix + "dog"])
     file = write(tmp_path / f"other{suffix}", table)
-    (added,) = with_added(library, [file]).added
+    (added,) = add_files(library, [file]).added
     np.testing.assert_allclose(added.probs, probs, atol=1e-6)
     assert added.weights_sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -57,7 +57,7 @@ def test_what_raysearch_predict_writes_is_read_as_it_is(library, tmp_path):
     probs = probs_of()
     said = np.array(CLASSES)[probs.argmax(axis=1)]
     table = table_of(probs, prediction=said, confidence=probs.max(axis=1))
-    found = with_added(library, [write(tmp_path / "other.parquet", table)])
+    found = add_files(library, [write(tmp_path / "other.parquet", table)])
     assert found.names == ("0000-student-final", "0001-student-final", "other.parquet")
 
 
@@ -68,7 +68,7 @@ def test_a_strong_candidate_from_elsewhere_becomes_a_member_without_a_trial(stud
     assert (member.name, member.view, member.backbone) == ("other.parquet", "other.parquet", None)
     assert member.weights_sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert ensemble.best_single.name == "other.parquet"
-    probs = ensemble_probs(ensemble, with_added(library, [file]))
+    probs = ensemble_probs(ensemble, add_files(library, [file]))
     assert (probs.argmax(axis=1) == library.labels).mean() == ensemble.in_sample.accuracy
 
 
@@ -78,8 +78,8 @@ def test_an_ensemble_whose_file_was_not_added_again_or_has_changed_is_refused(st
     with pytest.raises(PredictionsError, match=r"member other\.parquet: its predictions are no longer stored"):
         ensemble_probs(ensemble, library)
     write(file, table_of(probs_of(seed=1)))
-    with pytest.raises(PredictionsError, match=r"member other\.parquet: its predictions are of other weights"):
-        ensemble_probs(ensemble, with_added(library, [file]))
+    with pytest.raises(PredictionsError, match=r"member other\.parquet: its predictions were made by other weights"):
+        ensemble_probs(ensemble, add_files(library, [file]))
 
 
 def without(*rows):
@@ -89,24 +89,33 @@ def without(*rows):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (table_of(probs_of(), without(7)), r"id: lacks '007'; its ids must be those of the study's 60 held-out"),
-        (table_of(probs_of(), [*range(60), 7]), r"id: '007' stands more than once"),
-        (table_of(probs_of(), id_column="name"), r"must have a column 'id' \(or 'sample_id'\), but has name, prob_cat"),
-        (table_of(probs_of()).drop(["prob_emu"]), r"lacks prob_emu; a column 'prob_<class>' must stand here"),
+        (table_of(probs_of(), without(7)), r"id: misses '007'; the ids must be the study's 60 held-out"),
+        (
+            table_of(probs_of(), [*range(60), 7]),
+            r"id: .* but '007' occurs more than once",
+        ),
+        (
+            table_of(probs_of(), id_column="name"),
+            r"must have a column 'id' .*, but has the columns name, prob_cat",
+        ),
+        (
+            table_of(probs_of()).drop(["prob_emu"]),
+            r"misses prob_emu; each .* needs a column 'prob_<class>'",
+        ),
         (
             table_of(probs_of()).drop(["prob_cat", "prob_dog", "prob_emu"]),
-            r"lacks cat, dog, emu; a column 'prob_<class>' ",
+            r"misses cat, dog, emu; each of the study's classes needs a column 'prob_<class>' ",
         ),
         (table_of(probs_of(), prob_dig=np.zeros(60)), r"prob_dig: not a class of the study; did you mean 'prob_dog'\?"),
         (
             table_of(np.where(np.arange(60)[:, None] == 7, np.nan, probs_of())),
-            r".*those of '007' do not: they sum to nan",
+            r".*for sample '007' they sum to nan",
         ),
-        (table_of(2 * probs_of()), r".*those of '000' do not: they sum to 2, .*nor do those of 59 others"),
-        (table_of(probs_of() - 0.5), r".*those of '000' do not"),
+        (table_of(2 * probs_of()), r".*for sample '000' they sum to 2 .*and 59 more samples"),
+        (table_of(probs_of() - 0.5), r".*for sample '000' they sum to"),
         (
             table_of(probs_of()).set_column(1, "prob_cat", pa.array(["much"] * 60)),
-            r"prob_cat: must hold numbers, got string",
+            r"prob_cat: must contain numbers, got string",
         ),
     ],
     ids=["missing", "duplicate", "no id", "class", "no class", "unknown", "nan", "sums", "negative", "text"],
@@ -114,7 +123,7 @@ def without(*rows):
 def test_a_file_that_does_not_fit_gets_one_error_that_names_it(library, tmp_path, table, message):
     file = write(tmp_path / "other.parquet", table)
     with pytest.raises(PredictionsError, match=rf"other\.parquet: {message}") as caught:
-        with_added(library, [file])
+        add_files(library, [file])
     assert len(caught.value.faults) == 1
 
 
@@ -122,8 +131,8 @@ def test_ids_that_the_study_does_not_hold_out_are_refused(library, tmp_path):
     table = pa.concat_tables(
         [table_of(probs_of()), table_of(probs_of()).slice(0, 1).set_column(0, "id", pa.array(["x"]))]
     )
-    with pytest.raises(PredictionsError, match=r"id: must not hold 'x'"):
-        with_added(library, [write(tmp_path / "other.parquet", table)])
+    with pytest.raises(PredictionsError, match=r"id: has unknown 'x'"):
+        add_files(library, [write(tmp_path / "other.parquet", table)])
 
 
 def test_files_that_cannot_be_read_are_all_named(library, tmp_path):
@@ -133,7 +142,7 @@ def test_files_that_cannot_be_read_are_all_named(library, tmp_path):
     twin.mkdir()
     files = [tmp_path / "broken.parquet", tmp_path / "none.csv", tmp_path / "x.json"]
     with pytest.raises(PredictionsError) as caught:
-        with_added(library, files)
+        add_files(library, files)
     assert len(caught.value.faults) == 3
     assert caught.value.faults[1].endswith("none.csv: no such file")
     for file, fault in zip(files, caught.value.faults, strict=True):
@@ -143,5 +152,5 @@ def test_files_that_cannot_be_read_are_all_named(library, tmp_path):
 def test_two_files_of_one_name_are_refused(library, tmp_path):
     (tmp_path / "twin").mkdir()
     files = [write(folder / "other.csv", table_of(probs_of())) for folder in (tmp_path, tmp_path / "twin")]
-    with pytest.raises(PredictionsError, match=r"--add other\.csv: two files of this name"):
-        with_added(library, files)
+    with pytest.raises(PredictionsError, match=r"--add other\.csv: file names must be unique"):
+        add_files(library, files)

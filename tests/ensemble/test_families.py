@@ -71,8 +71,8 @@ def test_missing_families_are_named_with_what_would_fill_them(study, write_trial
     swin = {"name": "Swin", "backbone": "swin_*", "where": {"augment.mixing": "ricap"}}
     ensemble = built(study, WRN | {"count": 3}, RESNET, swin)
     assert ensemble.notes == (
-        "family WRN has 1 of 3 trials; more finished trials with backbone: wrn_* would fill it",
-        "family Swin is missing; a finished trial with backbone: swin_* and augment.mixing: ricap would fill it",
+        "family WRN has 1 of 3 trials; it needs finished trials with backbone: wrn_*",
+        "family Swin has no trial; it needs finished trials with backbone: swin_* and augment.mixing: ricap",
     )
 
 
@@ -81,8 +81,8 @@ def test_fewer_than_two_families_are_an_error_that_lists_the_missing(study, writ
     with pytest.raises(StudyError) as caught:
         built(study, WRN, RESNET)
     first, second = caught.value.faults
-    assert "at least 2 of them, but found 1 of 2" in first
-    assert second == "family ResNet is missing; a finished trial with backbone: resnet18 or resnet10t would fill it"
+    assert "trials of at least 2 families, but found trials of 1 of 2" in first
+    assert second == "family ResNet has no trial; it needs finished trials with backbone: resnet18 or resnet10t"
 
 
 def test_the_last_stage_s_own_value_counts(study, write_trial):
@@ -111,5 +111,5 @@ def test_the_papers_sixteen_and_six_find_the_trials_of_their_recipes(study, writ
     ensemble = build_ensemble(study, six)
     assert [member.trial for member in ensemble.members] == list(range(6))
     assert ensemble.notes == ()
-    with pytest.raises(StudyError, match="found 0 of 6"):
+    with pytest.raises(StudyError, match="found trials of 0 of 6"):
         build_ensemble(study, sixteen)

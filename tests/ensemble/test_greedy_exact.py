@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from plain_greedy import learned_library, plain_greedy, plain_rank, random_library
 
-from raysearch.ensemble.selection import Score, Selection, greedy, uniform
+from raysearch.ensemble.selection import Score, Selection, select_greedy, select_uniform
 
 
 def check_equal(selection: Selection, expected: tuple[list[int], list[Score]]) -> None:
@@ -22,7 +22,7 @@ def test_picks_and_scores_equal_the_plain_way_on_many_small_libraries(part):
         probs, labels = random_library(seed)
         rounds = 1 + seed % 8
         expected = plain_greedy(probs, labels, rounds)
-        check_equal(greedy(probs, labels, rounds), expected)
+        check_equal(select_greedy(probs, labels, rounds), expected)
         longest = max(longest, len(set(expected[0])))
     assert longest >= 3  # the cases are not all won by one candidate
 
@@ -30,7 +30,7 @@ def test_picks_and_scores_equal_the_plain_way_on_many_small_libraries(part):
 def test_picks_and_scores_equal_the_plain_way_on_wider_libraries_for_many_rounds():
     for seed in range(72):
         probs, labels = random_library(seed, candidates=30, samples=300, classes=12)
-        check_equal(greedy(probs, labels, 25), plain_greedy(probs, labels, 25))
+        check_equal(select_greedy(probs, labels, 25), plain_greedy(probs, labels, 25))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_picks_and_scores_equal_the_plain_way_on_wider_libraries_for_many_rounds
 def test_fifty_rounds_equal_the_plain_way_on_large_libraries(candidates, samples, classes, dtype):
     probs, labels = learned_library(0, candidates, samples, classes, dtype)
     expected = plain_greedy(probs, labels, 50)
-    check_equal(greedy(probs, labels, 50), expected)
+    check_equal(select_greedy(probs, labels, 50), expected)
     assert len(set(expected[0])) >= 8
 
 
@@ -54,20 +54,20 @@ def test_a_sorted_start_is_the_best_mean_of_the_best_singles_and_greedy_from_the
         start = order[: 1 + max(range(len(order)), key=lambda k: scores[k].rank)]
         lengths.add(len(start))
         expected = plain_greedy(probs, labels, 1 + seed % 8, start=start)
-        check_equal(greedy(probs, labels, 1 + seed % 8, sorted_start=5), expected)
+        check_equal(select_greedy(probs, labels, 1 + seed % 8, sorted_start=5), expected)
     assert lengths >= {1, 2, 3, 4}
 
 
 def test_a_sorted_start_of_one_changes_nothing():
     probs, labels = learned_library(1, 12, 100, 5)
-    assert greedy(probs, labels, 9, sorted_start=1).picks == greedy(probs, labels, 9).picks
+    assert select_greedy(probs, labels, 9, sorted_start=1).picks == select_greedy(probs, labels, 9).picks
 
 
 def test_uniform_scores_equal_the_plain_way():
     for seed in range(300):
         probs, labels = random_library(seed)
-        picks = uniform(probs, labels, 4).picks
+        picks = select_uniform(probs, labels, 4).picks
         singles = [plain_rank(p.astype(np.float64), labels, 1) for p in probs]
         assert list(picks) == sorted(range(len(probs)), key=lambda j: (*singles[j], j))[:4]
         _, scores = plain_greedy(probs, labels, len(picks), start=picks)
-        assert list(uniform(probs, labels, 4).trajectory) == scores
+        assert list(select_uniform(probs, labels, 4).trajectory) == scores

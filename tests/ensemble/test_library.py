@@ -44,7 +44,7 @@ def test_a_finished_trial_without_predictions_is_noted_and_left_out(study, write
     write_view(1).unlink()
     library = load_library(study)
     assert library.names == ("0000-student-final",)
-    assert library.notes == ("trial 1 has no stored predictions of these views and is left out",)
+    assert library.notes == ("trial 1 has no stored predictions of the selected views and is left out",)
 
 
 def test_trials_that_have_not_finished_are_named_and_left_out(study, write_view):
@@ -93,13 +93,13 @@ def test_predictions_of_the_test_split_are_refused_by_name(study, write_view):
     write_view(0)
     write_view(1, split="test")
     (fault,) = faults_of(study)
-    assert "0001/predictions/student-final.arrow: of the 'test' split" in fault
+    assert "0001/predictions/student-final.arrow: made on the 'test' split" in fault
 
 
 def test_predictions_of_other_data_than_the_study_are_refused(study, write_view):
     write_view(0, fingerprint="cd" * 32)
     (fault,) = faults_of(study)
-    assert "student-final.arrow: of other data than study.yaml" in fault
+    assert "student-final.arrow: made on other data than study.yaml" in fault
     assert "cdcdcdcdcdcd, not abababababab" in fault
 
 
@@ -118,15 +118,15 @@ def test_every_file_that_does_not_fit_is_reported_with_its_difference(study, wri
     study.trial(8).root.mkdir()
     study.trial(8).result.write_text("[]")
     expected = {
-        1: "of other samples (000, 060)",
-        2: "of other classes (emu, fox)",
+        1: "different samples (000, 060)",
+        2: "different classes (emu, fox)",
         3: "sample '001' has label 'cat'",
-        4: "not readable as predictions",
-        5: "holds predictions of 0006-student-final, not of 0005-student-final",
-        6: "those of '007' do not: they sum to nan",
-        7: "labels must lie in 0 to 2",
-        8: "holds no state",
-        9: "'000' stands more than once among its samples",
+        4: "cannot be read as predictions",
+        5: "contains predictions of 0006-student-final, not of 0005-student-final",
+        6: "for sample '007' they sum to nan",
+        7: "labels must be class indices from 0 to 2",
+        8: "must contain a state",
+        9: "sample ids must be unique, but '000' occurs more than once",
     }
     faults = faults_of(study)
     assert len(faults) == len(expected)
@@ -138,7 +138,7 @@ def test_every_file_that_does_not_fit_is_reported_with_its_difference(study, wri
 def test_a_study_without_finished_trials_says_what_it_has_and_what_to_do(study, write_view):
     write_view(0, state="FAIL")
     write_view(1, state=None)
-    with pytest.raises(StudyError, match=r"1 FAIL, 1 unfinished.*let raysearch\.tune finish a trial"):
+    with pytest.raises(StudyError, match=r"1 FAIL, 1 unfinished.*finish a trial with raysearch\.tune"):
         load_library(study)
 
 

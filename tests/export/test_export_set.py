@@ -106,7 +106,7 @@ def test_altered_weights_are_refused_by_name(study: StudyPaths, refused: Callabl
 def test_predictions_of_other_weights_than_selected_are_refused(study: StudyPaths, refused: Callable[..., str]) -> None:
     path = study.trial(1).predictions("student-final")
     write_predictions(path, replace(read_predictions(path), weights_sha256="0" * 64))
-    assert "member 0001-student-final: its predictions are of other weights" in refused(PredictionsError)
+    assert "member 0001-student-final: its predictions were made by other weights" in refused(PredictionsError)
 
 
 def test_a_missing_ensemble_lists_the_known_ones_and_the_command(refused: Callable[..., str]) -> None:

@@ -1,4 +1,7 @@
-"""`raysearch VERB ...` is `python -m raysearch.VERB ...`. A verb's module is imported only when the verb is used."""
+"""The command `raysearch VERB ...`, which runs `python -m raysearch.VERB ...`.
+
+A verb's module is imported only when the verb runs, because torch and ray take seconds to import.
+"""
 
 from importlib import import_module
 from typing import Annotated, Any
@@ -13,16 +16,16 @@ from raysearch.errors import UserError, name_known
 VERBS = {
     "tune": "search: train many models from a space file",
     "train": "train one model from a config",
-    "ensemble": "select and weight the members of an ensemble from a study's trials",
+    "ensemble": "select ensemble members from a study's trials, and their weights",
     "export": "write an ensemble as a verified checkpoint set",
     "predict": "classify images with a checkpoint set",
     "evaluate": "score a checkpoint set on labelled images",
     "report": "write a one-page HTML report of a study",
     "data": "check labelled images",
     "preview": "draw the images that a training sees",
-    "spaces": "list the search spaces and ensemble recipes that ship, or print one",
+    "spaces": "list the included search spaces and ensemble recipes, or print one",
 }
-"""Name of each verb, which is a package here, and its line in the list of verbs."""
+"""The name of each verb, which is also the name of its package, and its description in the help."""
 
 
 class Verbs(TyperGroup):
@@ -43,12 +46,12 @@ class Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The list of verbs, for which none is imported."""
+        """List the verbs from `VERBS`, without importing any."""
         self.format_usage(ctx, formatter)
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
         with formatter.section("Options"):
-            formatter.write_dl([found for option in self.get_params(ctx) if (found := option.get_help_record(ctx))])
+            formatter.write_dl([record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))])
 
 
 app = typer.Typer(cls=Verbs, context_settings=HELP, options_metavar="", subcommand_metavar="VERB [OPTIONS]")
@@ -66,7 +69,6 @@ def raysearch(
 
 
 def main() -> None:
-
     run(app, prog_name="raysearch")
 
 

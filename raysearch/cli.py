@@ -1,4 +1,4 @@
-"""Command lines: user mistakes become lines on stderr and exit code 2, Ctrl-C becomes exit code 130."""
+"""Command lines. A `UserError` is printed on stderr and exits with code 2; Ctrl-C exits with code 130."""
 
 import functools
 import gc
@@ -13,23 +13,25 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def application(command: Callable[..., None]) -> typer.Typer:
-    """A typer application of one command."""
+    """Make a typer application with one command."""
     app = typer.Typer(add_completion=False, context_settings=HELP)
     app.command()(report_errors(command))
     return app
 
 
 def run(app: typer.Typer, prog_name: str | None = None) -> None:
-    """Run ``app`` with the arguments of this process. ``prog_name``: how the usage line calls the command."""
+    """Run ``app`` with the arguments of this process. ``prog_name``: the command's name in the usage line."""
     try:
         app(prog_name=prog_name)
     finally:
-        gc.freeze()  # the interpreter's last collection would visit all of torch's modules, which takes two seconds
+        gc.freeze()  # skips the garbage collection at exit, which takes two seconds once torch is imported
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with its `UserError`s printed, a line a fault, and turned into exit code 2; so are the operating
-    system's refusals (a full disk, a folder that cannot be written)."""
+    """Wrap ``command``: print a `UserError`, one line per fault, and exit with code 2.
+
+    An `OSError` (a full disk, a folder that is not writable) is handled in the same way.
+    """
 
     @functools.wraps(command)
     def checked(*args: object, **kwargs: object) -> None:
@@ -48,6 +50,6 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_faults(error: UserError) -> None:
-    """Print every fault as a line on stderr."""
+    """Print one line per fault on stderr."""
     for fault in error.faults:
         print(f"error: {fault}", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""Every knob of one training, as strict, frozen sections. No torch and no ray here.
+"""The configuration of one training, as strict, frozen sections. This module imports neither torch nor ray.
 
-Symbols are the papers' (Attract-and-Repulse, ICCV 2021 VIPriors): alpha, beta, gamma, delta, tau, eta.
+Symbols follow Attract-and-Repulse (AR, ICCV 2021 VIPriors): alpha, beta, gamma, delta, tau, eta. JZ is the report of
+team jzdjjz in the same challenge. A default without a source is our choice.
 """
 
 from functools import reduce
@@ -13,7 +14,8 @@ from raysearch.section import Section, list_faults
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-"""What every network's input is normalised with, per RGB channel in [0, 1] (ImageNet's, timm's default)."""
+"""Mean and standard deviation of the RGB channels, in [0, 1]. Every input is normalised with them. They are
+ImageNet's."""
 
 Objective = Literal["accuracy", "log_loss"]
 Policy = Literal["none", "basic", "autoaugment", "autoaugment_cifar10", "randaugment", "trivialaugment"]
@@ -24,33 +26,38 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class DataConfig(Section):
-    """Where the labelled images come from, and how they are split when the source has no splits."""
+    """Where the labelled images come from, and how they are split."""
 
     source: Annotated[str, Field(min_length=1)] = "digits"
-    """`digits`, a folder with train/val[/test].parquet, a folder of train/ val/ [test/] class folders,
-    or one folder of class folders (which is split here, stratified)."""
+    """The labelled images, in one of four forms: `digits` (included in the package), a folder with train.parquet and
+    val.parquet, a folder with train/ and val/ of class folders, or one folder of class folders. Either of the two forms
+    with splits may also have a test split. A source without splits is split by class."""
     train_per_class: Count | None = None
-    """Images a class to learn from, for a source without splits. Default: 20 of `digits`, else half."""
+    """Train images per class, for a source without splits. Null: 20 for `digits`, half of each class otherwise."""
     held_out_per_class: Count | None = None
-    """Images a class that decide, for a source without splits. Default: 20 of `digits`, else a quarter."""
+    """Held-out images per class, for a source without splits. Null: 20 for `digits`, a quarter of each class
+    otherwise."""
     seed: int = 0
-    """Seed of the split, for a source without splits."""
+    """Seed of every split that is drawn: of a source without splits, of `merged_held_out_per_class` and of `folds`."""
     merged_held_out_per_class: Count | None = None
-    """For a final model: learn from train and held_out together, but for so many images a class (the papers' "a few
-    samples"), which are held out. Null: the splits as they are."""
+    """For a final model: train on train and held_out together, holding out this many images per class (AR: "a few
+    samples"). The last epoch's weights are kept. Null: train and held_out stay separate. Excludes `folds`."""
     folds: Annotated[int, Field(ge=2)] | None = None
-    """Out-of-fold: train and held_out are one set in so many stratified folds, and a trial is as many trainings, each
-    with another fold held out: its predictions are of all those images. Null: the splits as they are."""
+    """Cross-validation: merge train and held_out and divide them into this many stratified folds. A trial is then one
+    training per fold, and each training holds out a different fold. Together they predict every image. Null: train and
+    held_out stay separate."""
     fold: Annotated[int, Field(ge=0)] | None = None
-    """The fold that a training holds out, from 0; a search sets it for each of a trial's trainings."""
+    """Index of the fold that this training holds out, from 0 to folds - 1. A search sets it; leave it out of a space
+    file."""
     storage: Literal["auto", "decoded", "jpeg"] = "auto"
-    """How `crop: resized` finds its train images: decoded once, or as JPEG at `stored_side`; `auto`: decoded while
-    they take at most 4 GiB."""
+    """How the cache stores train images for `crop: resized`. `decoded`: as pixels, which is faster. `jpeg`: as JPEG,
+    which takes less disk space. `auto`: decoded if the split takes at most 4 GiB of pixels, JPEG otherwise."""
     stored_side: Annotated[int, Field(ge=8)] | None = None
-    """Longest short side, in pixels, at which `crop: resized` finds its images. Null: 8/7 of the largest image size."""
+    """For `crop: resized`: the cache shrinks train images whose shorter side is longer than this many pixels. Null: 8/7
+    of the largest `image_size`."""
 
     @model_validator(mode="after")
-    def _folds_go_together(self) -> Self:
+    def _check_folds(self) -> Self:
         if self.folds and self.merged_held_out_per_class:
             raise ValueError(
                 "folds and merged_held_out_per_class exclude each other, got "
@@ -62,49 +69,56 @@ class DataConfig(Section):
 
 
 class MethodConfig(Section):
-    """The objective: CE + alpha RCE + beta CR + gamma MT, and the auxiliary head (AR eq. 1)."""
+    """The loss: CE + alpha RCE + beta CR + gamma MT + aux_weight (CE + alpha RCE of the auxiliary head) (AR eq. 1).
+
+    CE: cross entropy. RCE: reverse cross entropy. CR: contrastive regularization. MT: mean teacher."""
 
     views: Literal[1, 2] = 2
-    """Augmented views of each image in a batch."""
+    """Augmented views of each image in a batch. `beta` > 0 needs 2. Default: AR."""
     alpha: NonNegative = 0.01
-    """Weight of reverse cross entropy."""
+    """Weight of reverse cross entropy. 0: off. Default: AR's best value."""
     log_floor: Annotated[float, Field(lt=0, allow_inf_nan=False)] = -4.0
-    """The value of log 0 in reverse cross entropy (A in Wang et al. 2019)."""
+    """Value used for log 0 in reverse cross entropy, A in Wang et al. 2019. Default: that paper."""
     beta: NonNegative = 0.5
-    """Weight of contrastive regularization."""
+    """Weight of contrastive regularization. 0: off. AR names no value."""
     contrast: Literal["probs", "features"] = "probs"
-    """What is contrasted: class probabilities (the method), or features behind a projector (AR Fig. 4b)."""
+    """What is contrasted: class probabilities (AR's method), or features after a projector (AR Fig. 4b)."""
     projector_size: Count = 128
-    """Width of the projector's output, for `contrast: features`."""
+    """Dimensions of the projector's output, for `contrast: features`."""
     gather: bool = False
-    """Contrast with the samples of all workers, with gradient, and not of each worker alone."""
+    """True: contrast with the samples of all workers, with gradient. False: each worker contrasts its own samples
+    (AR)."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the anchors that have a positive: `mean`, so that beta does not depend on the batch; `sum`: AR's."""
+    """How the losses of the anchors that have a positive are combined. `mean`: beta does not depend on the batch size.
+    `sum`: as in AR."""
     tau: Positive = 0.1
-    """Temperature of contrastive regularization."""
+    """Temperature of contrastive regularization. AR names no value."""
     delta: NonNegative = 0.005
-    """Two targets are positives of each other when their Jensen-Shannon divergence (natural log) is at
-    most this; 0: only the other view of the same image."""
+    """Two images are positives of each other if the Jensen-Shannon divergence of their targets, in nats (0 to 0.693),
+    is at most this. 0: the only positive is the other view of the same image. Default: AR's best value."""
     gamma: NonNegative = 1.0
-    """Weight of the mean teacher's consistency term."""
+    """Weight of the mean teacher's consistency term. 0: off; the teacher is still averaged and evaluated. AR names no
+    value."""
     direction: Literal["student_teacher", "teacher_student"] = "student_teacher"
-    """KL(student || teacher), as the papers write it, or KL(teacher || student)."""
+    """Divergence of the consistency term. `student_teacher`: KL(student || teacher), as in AR. `teacher_student`:
+    KL(teacher || student), as in the code of Mean Teacher (Tarvainen and Valpola 2017)."""
     teacher_mode: Literal["train", "eval"] = "train"
-    """Whether the teacher's own forward pass uses batch statistics and dropout."""
+    """`train`: the teacher's forward pass uses batch statistics and dropout. `eval`: it does not."""
     rampup_epochs: NonNegative = 5
-    """Epochs over which gamma rises as exp(-5 (1 - t/T)^2), at most half the run; 0: no ramp-up."""
+    """T, in epochs: gamma is multiplied by exp(-5 (1 - t/T)^2) until epoch T (Tarvainen and Valpola 2017). At most half
+    of the epochs; a longer ramp-up is shortened. 0: no ramp-up."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """eta: decay of the teacher's moving average, a step."""
+    """eta: decay per optimizer step of the teacher's moving average. It warms up as min(1 - 1 / (step + 1), eta)."""
     aux_weight: NonNegative = 0.4
-    """Weight of the auxiliary head's loss; 0: no auxiliary head."""
+    """Weight of the auxiliary head's loss. 0: no auxiliary head."""
     aux_stage: int | None = None
-    """The stage that the auxiliary head sits on, an index into timm's `feature_info` (from the end if negative); null:
-    the last but one."""
+    """Backbone stage that feeds the auxiliary head, as an index into timm's `feature_info`; a negative index counts
+    from the end. Null: the last stage but one."""
     aux_fusion: Probability = 0.3
-    """w in (1 - w) final + w auxiliary, the fused probabilities at inference."""
+    """w in (1 - w) final + w auxiliary, the fused probabilities at inference (AR, "Auxiliary Fusion")."""
 
     @model_validator(mode="after")
-    def _contrast_has_two_views(self) -> Self:
+    def _check_views(self) -> Self:
         if self.beta > 0 and self.views < 2:
             raise ValueError(
                 f"beta > 0 needs views: 2 (an image's other view is its positive); got beta {self.beta:g} and views 1"
@@ -113,136 +127,147 @@ class MethodConfig(Section):
 
 
 class StubbornConfig(Section):
-    """Stubborn image augmentation (JZ "SIA"): colour shift and contrast stretch for the classes learned worst."""
+    """Stubborn image augmentation (JZ "SIA"): colour shift and contrast stretch for images of the worst classes.
+
+    JZ give no magnitudes: the defaults are ours."""
 
     probability: Probability = 0.0
-    """Probability for an image of a stubborn class; 0: off."""
+    """Probability that an image of a stubborn class is changed. 0: off."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Share of the classes that are stubborn, those of the lowest held-out recall."""
+    """Share of the classes that are stubborn: those with the lowest held-out recall. At least one class."""
     recall_below: Probability | None = None
-    """The classes of a held-out recall below this are stubborn, in place of `share`."""
+    """Classes with a held-out recall below this are stubborn; `share` is then ignored. Null: `share` decides."""
     update_every: Count = 10
-    """Epochs between two estimates of the recalls."""
+    """Update the stubborn classes every N epochs; the held-out split is evaluated then."""
     predictions: str | None = None
-    """Held-out predictions of an earlier training (an .arrow file) that name the stubborn classes from the start."""
+    """Held-out predictions of an earlier training on the same data, as the path of an .arrow file. They decide the
+    stubborn classes until the first update. Null: no class is stubborn until then."""
     shift: Probability = 0.1
-    """Largest darkening of red and blue, as a share of the range of pixel values."""
+    """Largest decrease of the red and blue channels, as a share of the pixel range 0 to 255."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """A channel's spread about its mean is scaled by 1 - scale to 1 + scale."""
+    """Each channel's deviations from its mean are multiplied by a factor between 1 - scale and 1 + scale."""
     clip: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    """Largest share of pixels that the contrast stretch clips at each end of a channel."""
+    """Largest share of a channel's pixels that the contrast stretch clips, at the dark and at the bright end."""
 
 
 class AugmentConfig(Section):
-    """How an image is varied, and how images are mixed. One box and partner for both views."""
+    """How an image is augmented, and how images are mixed. Both views of an image are mixed alike (AR Algorithm 1)."""
 
     crop: Literal["pad", "resized", "none"] = "pad"
-    """`pad`: reflect-pad by `crop_padding` and crop; `resized`: random resized crop of `crop_scale`."""
+    """`pad`: pad by reflection with `crop_padding` pixels, then crop at random. `resized`: random resized crop (Szegedy
+    et al. 2015) of at least `crop_scale` of the area. `none`: the centre square."""
     crop_padding: Annotated[int, Field(ge=0)] = 4
-    """Pixels on each side, for `crop: pad`."""
+    """Pixels of padding on each side, for `crop: pad`. Less than `image_size`."""
     crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Smallest share of the image's area, for `crop: resized`."""
+    """Smallest share of the image's area that a crop covers, for `crop: resized`."""
     hflip: Probability = 0.5
     """Probability of a horizontal flip."""
     policy: Policy = "autoaugment"
-    """A learned or random policy, torchvision's implementation. `autoaugment` is the ImageNet policy; `basic` is JZ's
-    set: rotation, blur, scale change."""
+    """Augmentation policy. `autoaugment` (the ImageNet policy, AR), `autoaugment_cifar10`, `randaugment` and
+    `trivialaugment` give the images of torchvision's implementations. `basic`: rotation, blur and scale change (JZ)."""
     erasing: Probability = 0.2
-    """Probability of random erasing (Zhong et al. 2020), with normal noise."""
+    """Probability of random erasing (Zhong et al. 2020), filled with normal noise. 0: off. Default: timm's EfficientNet
+    recipe."""
     cutout: Probability = 0.0
-    """Probability of cutout (DeVries and Taylor 2017): a square of the mean colour."""
+    """Probability of cutout (DeVries and Taylor 2017): a square is filled with the mean colour. 0: off."""
     cutout_size: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Side of cutout's square, as a share of the image's side."""
+    """Side of the cutout square, as a share of the image's side."""
     mixing: Literal["none", "mixup", "cutmix", "both", "ricap"] = "both"
-    """Which mixing operation may be drawn for a batch; `both`: mixup or cutmix."""
+    """How the images of a batch are mixed: mixup (Zhang et al. 2018), cutmix (Yun et al. 2019), RICAP (Takahashi et al.
+    2018). `both`: mixup or cutmix, drawn per batch (AR)."""
     mix_prob: Probability = 1.0
-    """Probability that a batch is mixed at all."""
+    """Probability that a batch is mixed."""
     switch_prob: Probability = 0.5
-    """Probability of cutmix when both operations are on."""
+    """Probability of cutmix in a mixed batch, for `mixing: both`. Otherwise mixup. Default: AR."""
     mixup_alpha: Positive = 0.5
-    """mixup's lambda is drawn from Beta(alpha, alpha)."""
+    """mixup draws lambda from Beta(mixup_alpha, mixup_alpha). Default: AR."""
     cutmix_alpha: Positive = 1.0
-    """cutmix's lambda is drawn from Beta(alpha, alpha)."""
+    """cutmix draws lambda from Beta(cutmix_alpha, cutmix_alpha). Default: AR."""
     ricap_beta: Positive = 0.3
-    """RICAP's boundary position is drawn from Beta(beta, beta), for width and height."""
+    """RICAP draws its boundary, for width and for height, from Beta(ricap_beta, ricap_beta). Default: its paper."""
     ricap_crop: Literal["uniform", "middle"] = "uniform"
-    """Where RICAP takes its four crops: anywhere, or from the middle of each image (JZ)."""
+    """Where RICAP takes its four crops. `uniform`: anywhere in the image. `middle`: from its centre (JZ)."""
     stubborn: StubbornConfig = StubbornConfig()
 
 
 class OptimizerConfig(Section):
-    """The optimizer and its schedule: linear warm-up, then cosine to 0."""
+    """The optimizer and its learning rate schedule: linear warm-up, then cosine decay to 0. Defaults: AR."""
 
     name: Literal["rmsproptf", "sgd", "adam", "adamw"] = "rmsproptf"
-    """`rmsproptf`: RMSprop in TensorFlow's form (alpha 0.9, eps 1e-3); `sgd`: with Nesterov momentum."""
+    """`rmsproptf`: RMSprop as in TensorFlow (alpha 0.9, eps 1e-3). `sgd`: SGD with Nesterov momentum."""
     lr: Positive = 0.005
-    """Learning rate at the top of the schedule."""
+    """Learning rate after the warm-up, the largest of the schedule."""
     lr_batch: Count | None = None
-    """The linear scaling rule: `lr` is for a step of so many source images, and scaled to the step's own number
-    (batch x workers x accumulation). Null: `lr` is as it is."""
+    """Linear scaling rule (Goyal et al. 2017): the learning rate is lr x images per step / lr_batch, where images per
+    step = batch_size x workers x accumulation. Null: the learning rate is lr."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum, for rmsproptf and sgd."""
+    """Momentum, for `rmsproptf` and `sgd`."""
     weight_decay: NonNegative = 1e-5
-    """Weight decay of weight matrices; biases and normalisation have none."""
+    """Weight decay. Biases and normalisation weights have none."""
     warmup_epochs: NonNegative = 3
-    """Epochs of linear warm-up; shortened to half the run where the run is short."""
+    """Epochs of linear warm-up. At most half of the epochs; a longer warm-up is shortened."""
     warmup_lr: NonNegative = 1e-6
-    """Learning rate at the first step of the warm-up."""
+    """Learning rate at the first step of the warm-up. At most the rate after it."""
 
 
 class InferenceConfig(Section):
-    """How a trained network looks at images, in every look at held-out and after its export."""
+    """How a network sees images at inference: in every evaluation of the held-out split, and after export."""
 
     image_size: Annotated[int, Field(ge=8)] | None = None
-    """Side of the square image, in pixels; null: the training's (the last stage's)."""
+    """Side of the square image, in pixels. Null: `image_size` of the training, or of its last stage."""
     tencrop: bool = False
-    """Write predictions by TenCrop too (four corners, the centre, and their mirror images), as views of their own, when
-    a training is through or asked to stop; a trial that the scheduler cuts off has none."""
+    """Also write TenCrop predictions (four corners, the centre, and their mirror images), as separate views. They are
+    written at the end of a training, or when it is asked to stop. A trial that the scheduler stops has none."""
     tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
-    """Side of a crop as a share of the side that the image is resized to for TenCrop."""
+    """Side of a TenCrop crop, as a share of the side that the image is resized to. Default: 224 / 256, the usual
+    ratio."""
     also_at: list[Annotated[int, Field(ge=8)]] = Field(default_factory=list)
-    """Other sides of the square image, in pixels, at which predictions are written too, as views of their own: when
-    TenCrop's are."""
+    """Other sides of the square image, in pixels. Predictions at each are also written, as separate views, at the same
+    time as those of TenCrop. Must not include the side that `image_size` gives."""
 
 
 STAGE_KEYS = ("epochs", "eval_every", "image_size", "batch_size", "label_smoothing", "method", "augment", "optimizer")
-"""What a stage of a training may give for itself."""
+"""Keys that a stage may set."""
 SAME_IN_ALL_STAGES = ("method.aux_stage", "method.aux_fusion", "method.projector_size", "augment.stubborn.predictions")
-"""Values within these that are the whole training's."""
+"""Values within these keys that must be the same in every stage."""
 
 
 class TrialConfig(Section):
-    """One training, whole."""
+    """One training. The `trial` section of a space file."""
 
     backbone: str = "wrn_16_2"
-    """A name in timm's registry, ours included (`raysearch.models`)."""
+    """Network: a name in timm's registry, which includes the networks that `raysearch.models` adds."""
     image_size: Annotated[int, Field(ge=8)] = 32
-    """Side of the square image the network sees, in pixels."""
+    """Side of the square image that the network trains on, in pixels."""
     epochs: Count | None = 30
-    """Passes over the train split; null beside `stages`, which have their own."""
+    """Passes over the train split. Leave it out, or set it to null, if `stages` is set."""
     stages: list[dict[str, Any]] = Field(default_factory=list)
-    """Trainings one after the other, each starting from the last one's weights, student and teacher: what each does
-    otherwise than the values beside this list (`epochs`, always; any of `STAGE_KEYS`)."""
+    """Stages of the training, in order. Each starts from the weights of the one before, student and teacher. A stage
+    sets `epochs`, and any of `eval_every`, `image_size`, `batch_size`, `label_smoothing`, `method`, `augment` and
+    `optimizer`. Values that it does not set are those of `trial`. Empty: one stage."""
     eval_every: Count = 1
-    """Epochs between two looks at the held-out split (the last epoch always has one)."""
+    """Evaluate the held-out split every N epochs, and after the last epoch."""
     batch_size: Annotated[int, Field(ge=2)] = 50
-    """Source images a batch and worker; the network sees `method.views` times as many."""
+    """Source images per batch and worker. The network sees `method.views` times as many. The last incomplete batch of
+    an epoch is dropped."""
     accumulation: Count = 1
-    """Batches whose gradients make one optimizer step."""
+    """Batches per optimizer step. Their gradients are averaged."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """eps in (1 - eps) q + eps / classes."""
+    """eps in the target (1 - eps) q + eps / classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Dropout before the last layer."""
+    """Dropout probability before the last layer. Default: AR."""
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Stochastic depth; null for a backbone that has none."""
+    """Probability of stochastic depth. Null: the backbone's default. Must be null for a backbone without stochastic
+    depth."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 autocast where the backbone gains from it on this machine."""
+    """Arithmetic of the forward and backward pass. `auto`: bfloat16 autocast if it is faster for this backbone on this
+    machine, float32 otherwise. Weights are float32 in every case."""
     compile: bool = False
-    """Train through `torch.compile`: minutes at the first step, faster ones after it."""
+    """Train with `torch.compile`: the first step takes minutes, and later steps are faster."""
     sync_batchnorm: bool = True
-    """Batch statistics over all workers, where several train on GPUs."""
+    """Compute batch normalisation statistics over all workers. Applies when several workers train on GPUs."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of everything random in the training. In a search, trial n has this plus n."""
+    """Seed of all randomness in the training. In a search, trial n uses seed + n."""
     method: MethodConfig = MethodConfig()
     augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -250,67 +275,69 @@ class TrialConfig(Section):
 
     @property
     def schedule(self) -> "tuple[TrialConfig, ...]":
-        """The stages, each as a training without stages; without a stage list this training alone."""
-        return tuple(self._stage(index) for index in range(len(self.stages))) or (self,)
+        """The stages, each as a config without `stages`; a training without stages is its only stage."""
+        return tuple(self._merge_stage(index) for index in range(len(self.stages))) or (self,)
 
     @property
     def total_epochs(self) -> int:
-        """Epochs of all stages."""
+        """Sum of the epochs of all stages."""
         return sum(stage.epochs or 0 for stage in self.schedule)
 
     @property
     def inference_size(self) -> int:
-        """Side of the square image that the trained network sees, in pixels: the same in every look."""
+        """Side of the square image at inference, in pixels. It is the same in every evaluation."""
         return self.inference.image_size or self.schedule[-1].image_size
 
     @property
     def aux_stage(self) -> int | None:
-        """The stage of the backbone that the auxiliary head sits on throughout: as the last stage of training says."""
+        """Backbone stage that feeds the auxiliary head. It is the same in every stage of the training."""
         return self.schedule[-1].method.aux_stage
 
     @property
     def aux_fusion(self) -> float:
-        """The auxiliary head's share in fused probabilities, the same in every look: the last stage's."""
+        """Weight of the auxiliary head in fused probabilities. It is the same in every stage of the training."""
         return self.schedule[-1].method.aux_fusion
 
     @property
     def has_aux_head(self) -> bool:
-        """Whether any stage trains an auxiliary head: the network then has one throughout."""
+        """Whether any stage trains an auxiliary head. The network then has one in every stage."""
         return any(stage.method.aux_weight > 0 for stage in self.schedule)
 
-    def _stage(self, index: int) -> "TrialConfig":
-        # The other sides are the training's: a stage alone may well be trained at one of them.
+    def _merge_stage(self, index: int) -> "TrialConfig":
+        # `also_at` belongs to the whole training. A stage may train at one of its sides, which the check would refuse.
         values = self.model_dump(exclude={"stages": True, "epochs": True, "inference": {"also_at"}})
         for key, value in self.stages[index].items():
             is_section = isinstance(values.get(key), dict) and isinstance(value, dict)
-            values[key] = _overlaid(values[key], value) if is_section else value
+            values[key] = _overlay(values[key], value) if is_section else value
         return TrialConfig.model_validate(values)
 
     @model_validator(mode="before")
     @classmethod
-    def _stages_have_the_epochs(cls, values: Any) -> Any:
+    def _default_epochs_to_null(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("stages") and "epochs" not in values:
             return {**values, "epochs": None}
         return values
 
     @model_validator(mode="after")
-    def _stages_are_whole(self) -> Self:
+    def _check_stages(self) -> Self:
         if self.stages and self.epochs is not None:
             raise ValueError(
-                f"epochs must be left out beside stages, which have their own (null where another file gives it); "
-                f"got {self.epochs}"
+                "epochs must not be set together with stages, which have their own; "
+                f"got {self.epochs}; remove it, or set it to null if an extended file sets it"
             )
         if not self.stages and self.epochs is None:
-            raise ValueError("epochs must be given, or stages with epochs of their own; got neither")
+            raise ValueError("epochs or stages must be set, got neither")
         faults = []
         for index, values in enumerate(self.stages):
             unknown = [key for key in values if key not in STAGE_KEYS]
-            faults += [f"stages.{index}.{key}: not for a stage{did_you_mean(key, STAGE_KEYS)}" for key in unknown]
+            faults += [
+                f"stages.{index}.{key}: a stage cannot set this key{did_you_mean(key, STAGE_KEYS)}" for key in unknown
+            ]
             if values.get("epochs") is None:
-                faults.append(f"stages.{index}.epochs: must be given")
+                faults.append(f"stages.{index}.epochs: must be set")
             elif not unknown:
                 try:
-                    self._stage(index)
+                    self._merge_stage(index)
                 except ValidationError as error:
                     faults += list_faults(TrialConfig, error, f"stages.{index}")
         for path in SAME_IN_ALL_STAGES:
@@ -322,16 +349,16 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _other_sides_are_others(self) -> Self:
+    def _check_other_sides(self) -> Self:
         also_at, size = self.inference.also_at, self.inference_size
         if size in also_at:
-            raise ValueError(f"inference.also_at must have other sides than inference itself, {size} px; got {also_at}")
+            raise ValueError(f"inference.also_at must not include the inference size, {size} px, got {also_at}")
         if len(set(also_at)) < len(also_at):
-            raise ValueError(f"inference.also_at must have each side once, got {also_at}")
+            raise ValueError(f"inference.also_at must not repeat a side, got {also_at}")
         return self
 
     @model_validator(mode="after")
-    def _padding_can_be_reflected(self) -> Self:
+    def _check_padding(self) -> Self:
         if self.augment.crop == "pad" and self.augment.crop_padding >= self.image_size:
             raise ValueError(
                 f"augment.crop_padding < image_size must hold, got {self.augment.crop_padding} and {self.image_size}"
@@ -340,18 +367,19 @@ class TrialConfig(Section):
 
 
 class TrainingConfig(Section):
-    """What `raysearch.train` takes and a trial leaves as `config.yaml`: a data section and a trial."""
+    """The content of a trial's `config.yaml`, and the input of `raysearch.train`."""
 
     data: DataConfig = DataConfig()
     objective: Objective = "accuracy"
-    """What the held-out split decides by: which epoch's weights are kept, and a search's value."""
+    """Held-out figure that decides which epoch's weights are kept. `accuracy`: share of correct samples. `log_loss`:
+    mean of -log p(label), in nats."""
     trial: TrialConfig = TrialConfig()
 
 
-def _overlaid(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with ``others`` laid over them, nested mappings key by key."""
+def _overlay(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """``values`` updated with ``others``; nested mappings are updated key by key."""
     merged = dict(values)
     for key, value in others.items():
         inner = merged.get(key)
-        merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        merged[key] = _overlay(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged

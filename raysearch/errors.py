@@ -1,13 +1,13 @@
-"""The user's mistakes: each says what had to hold, what was got, where, and what to do."""
+"""Errors caused by user input. Each message states the place, the expected value, the value got and a remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: a file, a value, a folder. Verbs print it and exit with 2.
+    """Invalid user input: a file, a value or a folder. Commands print it and exit with code 2.
 
-    ``faults`` holds every mistake found; the message is all of them, a line each.
+    ``faults`` lists every fault found. The message has one line per fault.
     """
 
     def __init__(self, faults: str | Iterable[str]) -> None:
@@ -19,7 +19,7 @@ class UserError(ValueError):
 
 
 class SpaceError(UserError):
-    """A space or config file that cannot be read, or holds values that cannot be."""
+    """A space or config file that cannot be read or holds invalid values."""
 
 
 class DataError(UserError):
@@ -27,26 +27,26 @@ class DataError(UserError):
 
 
 class StudyError(UserError):
-    """A folder that is no study, an existing study in the way, or a study of other data."""
+    """A folder that is not a study, a folder that already holds one, or a study made with different data."""
 
 
 class PredictionsError(UserError):
-    """Stored predictions that cannot be read or do not belong together."""
+    """Stored predictions that cannot be read or do not match."""
 
 
 class SetError(UserError):
-    """A checkpoint set that is incomplete, altered, or no set at all."""
+    """A checkpoint set that is incomplete or altered, or a folder that is not a set."""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known name, else the list of known names."""
+    """``"; did you mean 'x'?"`` if a known name is similar, otherwise ``"; known: x, y"``."""
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(names))}"
 
 
 def name_known(name: object, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'? known: x, y"``: the nearest known name, where one is near, and all known names."""
+    """``"; did you mean 'x'? known: x, y"``: a similar known name, if there is one, and all known names."""
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1)
     nearest = f" did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,6 @@
-"""Reading and writing files so that a reader never sees half of one."""
+"""Reading and writing files. Writes are atomic: a reader never sees a partial file.
+
+Atomic means that the content is written to a temporary file in the same folder, which is then renamed."""
 
 import fcntl
 import hashlib
@@ -20,7 +22,7 @@ from raysearch.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path aside to write to; it takes the place of ``path`` when the block ends without error."""
+    """Yield a temporary path to write to. It replaces ``path`` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -31,18 +33,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, aside then renamed."""
+    """Write ``text`` as UTF-8, atomically."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, aside then renamed. NaN is refused: it is not JSON."""
+    """Write ``value`` as indented JSON, atomically. Raises `ValueError` for NaN, which JSON does not have."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``; a missing or malformed file is a `UserError` that names it."""
+    """Read a JSON file. Raises `UserError`, with the file's name, if it is missing or malformed."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -58,13 +60,13 @@ def sha256(path: Path) -> str:
 
 
 def append_line(path: Path, text: str) -> None:
-    """Write a line at the end of a file, whole or not at all."""
+    """Append a line to an existing file. If the write fails, the file keeps its old content."""
     size = path.stat().st_size
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError:
-        os.truncate(path, size)
+        os.truncate(path, size)  # a full disk may have left a part of the line
         raise
 
 
@@ -72,12 +74,15 @@ URL = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
 class LockHeld(Exception):
-    """Another process holds the lock; the message names it: ``process 12 on host``."""
+    """Another process holds the lock. The message names it: ``process 12 on host``."""
 
 
 @contextmanager
 def locked(path: Path, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold ``path`` as a lock, which ends with the process; wait for at most ``wait_s`` seconds, then `LockHeld`."""
+    """Lock the file ``path``. The operating system releases the lock if the process dies.
+
+    Raises `LockHeld` if another process holds it for more than ``wait_s`` seconds.
+    """
     deadline = time.monotonic() + wait_s
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -96,11 +101,11 @@ def locked(path: Path, wait_s: float = 0.0) -> Iterator[None]:
         try:
             yield
         finally:
-            file.truncate(0)  # the file stays: were it removed, two processes could each lock one of its name
+            file.truncate(0)  # removing the file instead would let two processes lock two files of this name
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (``1e-3`` is a number) and no repeated keys."""
+    """Reads YAML 1.2 floats (``1e-3`` is a number) and refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -108,16 +113,16 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(problem=f"line {line}: key {key!r} stands twice")
+                raise yaml.constructor.ConstructorError(problem=f"line {line}: key {key!r} is repeated")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the strings that `_Loader` would read as something else."""
+    """Quotes the strings that `_Loader` would not read as strings."""
 
 
-# PyYAML follows YAML 1.1, where a float needs a dot and its exponent a sign.
+# PyYAML follows YAML 1.1, which reads `1e-3` as a string: a float needs a dot there, and its exponent needs a sign.
 _FLOAT = re.compile(
     r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
         |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
@@ -125,21 +130,21 @@ _FLOAT = re.compile(
         |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
     re.X,
 )
-for _side in (_Loader, _Dumper):
-    _side.yaml_implicit_resolvers = {
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text, with YAML 1.2 floats. Raises `yaml.YAMLError` when malformed."""
+    """Parse YAML text, with YAML 1.2 floats. Raises `yaml.YAMLError` if it is malformed."""
     return yaml.load(text, _Loader)  # a SafeLoader: builds plain values only
 
 
 def read_yaml(path: Path) -> Any:
-    """The value of a YAML file; a missing or malformed file is a `UserError` that names it."""
+    """Read a YAML file. Raises `UserError`, with the file's name, if it is missing or malformed."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -153,22 +158,22 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    """Write plain values as block-style YAML, aside then renamed, keys in the order given."""
+    """Write plain values as block-style YAML, atomically. Keys keep their order."""
     write_text(path, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def require_local(option: str, path: Path | str) -> None:
-    """Raise a `UserError` that names ``option`` where ``path`` is a URL, such as `s3://bucket`."""
-    text = re.sub(":/+", "://", str(path), count=1)  # a Path has one slash
+    """Raise a `UserError` that names ``option`` if ``path`` is a URL, such as `s3://bucket`."""
+    text = re.sub(":/+", "://", str(path), count=1)  # `Path` turns s3:// into s3:/
     if URL.match(text):
         raise UserError(
             f"{option}: must be a folder on this machine or one that all nodes share (NFS, EFS, Lustre), got {text}; "
-            "object stores cannot append, lock, rename or map memory: copy the data to such a folder, or mount one"
+            "object stores cannot append, lock, rename or memory-map; copy the data to such a folder, or mount one"
         )
 
 
 def display_path(path: Path | str) -> str:
-    """A path as messages show it: relative to the working folder where it lies below it."""
+    """A path for messages: relative to the working folder if it is inside it."""
     path = Path(path)
     try:
         return str(path.resolve().relative_to(Path.cwd()))

@@ -1,4 +1,4 @@
-"""The only place that knows a file name: what lies where in a study, a trial and a checkpoint set."""
+"""Every file name of a study, a trial and a checkpoint set. No other module builds these paths."""
 
 import os
 import re
@@ -19,26 +19,26 @@ View = Literal[
     "teacher-final-tencrop",
     "teacher-fused-tencrop",
 ]
-"""Weights and inference of one training that can be an ensemble's member."""
+"""Weights and inference mode of one training, as a candidate for an ensemble."""
 VIEWS: tuple[View, ...] = get_args(View)
-"""In the order in which they stand in a library."""
+"""In the order of a library."""
 
 
 class ViewParts(NamedTuple):
-    """What a view's name says; `str` gives the name."""
+    """The parts of a view's name. `str` gives the name."""
 
     role: str
     """`student` or `teacher`: whose weights."""
     is_fused: bool = False
-    """Whether the auxiliary head has a share in the probabilities."""
+    """Whether the probabilities are fused with those of the auxiliary head."""
     is_tencrop: bool = False
-    """Whether they are the mean over ten crops of a larger square, and not of the whole square."""
+    """Whether the probabilities are the mean over ten crops of a larger square."""
     side: int | None = None
-    """Side of the square image, in pixels, where it is another than the training's `inference_size`."""
+    """Side of the square image, in pixels. None: the training's `inference_size`."""
 
     @property
     def kind(self) -> str:
-        """The one of `VIEWS` that it is at another side, or itself."""
+        """The one of `VIEWS` with the same role, head and crops."""
         return str(self._replace(side=None))
 
     def __str__(self) -> str:
@@ -47,12 +47,12 @@ class ViewParts(NamedTuple):
 
 
 VIEW_PATTERN = "(student|teacher)-(final|fused)(-tencrop|-[1-9][0-9]*px)?"
-"""Names of all views: of those in `VIEWS`, and of those of other sides (`student-final-40px`)."""
+"""Matches the names in `VIEWS` and those at another side (`student-final-40px`)."""
 
 
 def view_parts(view: str) -> ViewParts:
-    """The parts of a view's name, which must be one (`VIEW_PATTERN`)."""
-    assert re.fullmatch(VIEW_PATTERN, view), f"{view!r}: not a view's name"
+    """Parse a view's name, which must match `VIEW_PATTERN`."""
+    assert re.fullmatch(VIEW_PATTERN, view), f"{view!r}: not the name of a view"
     role, head, *crops = view.split("-")
     is_tencrop = crops == ["tencrop"]
     side = int(crops[0].removesuffix("px")) if crops and not is_tencrop else None
@@ -61,67 +61,67 @@ def view_parts(view: str) -> ViewParts:
 
 @dataclass(frozen=True)
 class TrialPaths:
-    """The folder that one training leaves."""
+    """The folder of one training."""
 
     root: Path
 
     @property
     def config(self) -> Path:
-        """The training's `TrainingConfig`; `raysearch.train` takes it as it is."""
+        """The training's `TrainingConfig`. `raysearch.train` accepts this file."""
         return self.root / "config.yaml"
 
     @property
     def info(self) -> Path:
-        """What this machine made of the config: precision, device, number of parameters."""
+        """Facts about the training on this machine: precision, device, number of parameters."""
         return self.root / "info.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line, a line an epoch."""
+        """One JSON object per line, one line per epoch."""
         return self.root / "metrics.jsonl"
 
     @property
     def result(self) -> Path:
-        """How it ended: state, reason, value."""
+        """The outcome: state, reason, value."""
         return self.root / "result.json"
 
     @property
     def error(self) -> Path:
-        """The traceback of a training that failed."""
+        """The traceback of a failed training."""
         return self.root / "error.txt"
 
     @property
     def resume(self) -> Path:
-        """Everything to go on from, after the newest whole epoch."""
+        """The checkpoint after the last finished epoch."""
         return self.checkpoints / "resume.pt"
 
     @property
     def smaller_batches(self) -> Path:
-        """Why the training went on with half its batch size: it was out of memory, once."""
+        """Exists if the training ran out of memory and continued with half its batch size; contains the reason."""
         return self.root / "smaller_batches.txt"
 
     @property
     def paused(self) -> Path:
-        """Stands while the training waits for room on the disk, and says so."""
+        """Exists while the training waits for disk space; contains the reason."""
         return self.root / "paused"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains."""
+        """Locked by the process that trains."""
         return self.root / "lock"
 
     @property
     def ray(self) -> Path:
-        """Ray Train's own files, while several processes train."""
+        """Ray Train's files, while several processes train."""
         return self.root / "ray"
 
     @property
     def checkpoints(self) -> Path:
-        """The files that take room: weights, and what to resume from."""
+        """The large files: weights and the checkpoint to resume from."""
         return self.root / "checkpoints"
 
     def weights(self, role: str) -> Path:
-        """Weights of ``student`` or ``teacher`` at its own best epoch."""
+        """Weights of ``student`` or ``teacher`` at its best epoch."""
         return self.checkpoints / f"{role}.safetensors"
 
     def predictions(self, view: str) -> Path:
@@ -129,18 +129,18 @@ class TrialPaths:
         return self.root / "predictions" / f"{view}.arrow"
 
     def stored_views(self) -> list[str]:
-        """The views whose held-out predictions are there: in the order of `VIEWS`, then by side."""
+        """The views with stored held-out predictions, in the order of `VIEWS`, then by side."""
         names = [path.stem for path in self.predictions("*").parent.glob("*.arrow")]
         parts = [view_parts(name) for name in names if re.fullmatch(VIEW_PATTERN, name)]
         return [str(view) for view in sorted(parts, key=lambda view: (VIEWS.index(view.kind), view.side or 0))]
 
     def fold(self, number: int) -> "TrialPaths":
-        """The folder of the training that one fold's images are held out from, of a study with `data.folds`."""
+        """The folder of the training that holds out this fold, in a study with `data.folds`."""
         return TrialPaths(self.root / "folds" / str(number))
 
     @property
     def trainings(self) -> "list[TrialPaths]":
-        """The folders of the trial's trainings: its folds', in their order, or itself."""
+        """The folders of the trial's trainings: one per fold, in order, or this folder if there are no folds."""
         folder = self.root / "folds"
         numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
         return [self.fold(number) for number in numbers] or [self]
@@ -152,28 +152,28 @@ class TrialPaths:
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """The folder of one search."""
+    """The folder of one study."""
 
     root: Path
 
     @property
     def study(self) -> Path:
-        """The space as resolved, versions, commit, data fingerprint."""
+        """The resolved space, versions, commit and data fingerprint (`raysearch.study_file`)."""
         return self.root / "study.yaml"
 
     @property
     def database(self) -> Path:
-        """The Optuna storage; `optuna-dashboard sqlite:///study.db` opens it."""
+        """The Optuna storage. `optuna-dashboard sqlite:///study.db` opens it."""
         return self.root / "study.db"
 
     @property
     def stop(self) -> Path:
-        """While this file stands, running trials stop after their batch."""
+        """While this file exists, running trials stop after their current batch."""
         return self.root / "stop"
 
     @property
     def lock(self) -> Path:
-        """Held by the running search."""
+        """Locked by the running search."""
         return self.root / "lock"
 
     @property
@@ -188,12 +188,12 @@ class StudyPaths:
         return self.ensembles / f"{name}.json"
 
     def refit(self, ensemble: str) -> "StudyPaths":
-        """The study in which an ensemble's members are trained again, on train and held_out together."""
+        """The study that trains an ensemble's members again, on train and held_out together."""
         return StudyPaths(self.root / "refits" / ensemble)
 
     @property
     def refit_of(self) -> Path:
-        """In a study that is a refit: which of its trials stand for which trials of the study above."""
+        """In a refit study: which of its trials replace which trials of the original study."""
         return self.root / "refit.json"
 
     def trial(self, number: int) -> TrialPaths:
@@ -207,11 +207,11 @@ class StudyPaths:
             yield number, self.trial(number)
 
     def require(self) -> "StudyPaths":
-        """Itself, if the folder holds a study; else a `StudyError` that says what is there."""
+        """Return self if the folder holds a study. Otherwise raises `StudyError` with the reason."""
         if not self.root.is_dir():
-            raise StudyError(f"{self.root}: no such folder; give the folder that raysearch.tune printed")
+            raise StudyError(f"{self.root}: no such folder; use the folder that raysearch.tune printed")
         if not self.study.is_file():
-            raise StudyError(f"{self.root}: not a study: it has no {self.study.name}")
+            raise StudyError(f"{self.root}: not a study: {self.study.name} is missing")
         return self
 
 
@@ -227,16 +227,16 @@ class SetPaths:
 
     @property
     def card(self) -> Path:
-        """What the set is, for people."""
+        """The model card, a description of the set for people."""
         return self.root / "README.md"
 
     @property
     def onnx(self) -> Path:
-        """The whole vote as one file, where it was asked for."""
+        """The whole ensemble as one ONNX file, if it was exported."""
         return self.root / "ensemble.onnx"
 
     def member(self, name: str) -> Path:
-        """A folder with one training's weights, in timm's local-dir layout."""
+        """The folder of one training's weights, in timm's local-dir layout."""
         return self.root / "members" / name
 
 
@@ -246,7 +246,7 @@ MEMBER_AUX_HEAD = "aux_head.safetensors"
 
 
 def data_cache() -> Path:
-    """Where decoded images are kept: `$RAYSEARCH_CACHE`, else `raysearch` in the user's cache folder."""
+    """The folder for decoded images: `$RAYSEARCH_CACHE`, or `raysearch` in the user's cache folder."""
     if named := os.environ.get("RAYSEARCH_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raysearch"

@@ -1,7 +1,7 @@
-"""Predictions on a split as an Arrow file: written by trainings, memory-mapped by the ensemble.
+"""Predictions on a split as an Arrow file. Trainings write it, and the ensemble memory-maps it.
 
-One row a sample: ``sample_id`` string, ``label`` int32, ``probs`` fixed_size_list<float32>[classes].
-The schema's metadata says of which split, data, classes, trial, view and weights they are.
+One row per sample: ``sample_id`` string, ``label`` int32, ``probs`` fixed_size_list<float32>[classes].
+The schema's metadata names the split, data, classes, trial, view and weights.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Predictions:
     trial_number: int
     view: str
     weights_sha256: str
-    """Of the weights that made them; of several trainings' weights (folds), `joint_sha256` of all"""
+    """SHA-256 of the weights that made them. For several trainings (folds): `joint_sha256` of all their weights"""
 
     def __post_init__(self) -> None:
         n, c = len(self.sample_ids), len(self.classes)
@@ -48,12 +48,12 @@ class Predictions:
 
 
 def joint_sha256(hashes: Sequence[str]) -> str:
-    """One SHA-256 for the weights of several trainings, in their order; of one training its own."""
+    """One SHA-256 for the weights of several trainings, in this order. For a single training it is its own hash."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write one Arrow IPC file, aside then renamed."""
+    """Write one Arrow IPC file, atomically."""
     flat = pa.array(np.ascontiguousarray(predictions.probs, dtype=np.float32).ravel())
     metadata = {
         "classes": list(predictions.classes),
@@ -71,16 +71,18 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         }
     ).replace_schema_metadata({_KEY: json.dumps(metadata)})
     with replacing(path) as aside, pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-        out.write_table(table, max_chunksize=max(1, table.num_rows))  # one batch, so that a reader can map it
+        out.write_table(
+            table, max_chunksize=max(1, table.num_rows)
+        )  # one record batch: no copy when read
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Memory-map one file. Raises `PredictionsError` naming the file when it is missing or malformed."""
+    """Memory-map one file. Raises `PredictionsError`, with the file's name, if it is missing or malformed."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         metadata = json.loads(table.schema.metadata[_KEY])
         column = table["probs"]
-        # Combining chunks copies even a single one out of the map.
+        # `combine_chunks` copies even a single chunk out of the memory map.
         probs = (column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()).flatten().to_numpy()
         return Predictions(
             sample_ids=tuple(table["sample_id"].to_pylist()),
@@ -94,13 +96,14 @@ def read_predictions(path: Path) -> Predictions:
             weights_sha256=metadata["weights_sha256"],
         )
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise PredictionsError(f"{path}: not readable as predictions ({error})") from error
+        raise PredictionsError(f"{path}: cannot be read as predictions ({error})") from error
 
 
 def check_aligned(library: Sequence[Predictions], names: Sequence[str]) -> None:
-    """Refuse predictions that are not of the same samples, classes and data, saying which and how.
+    """Check that all predictions have the same samples, labels, classes, split and data.
 
-    ``names`` are the files' names for the messages, in the order of ``library``.
+    ``names``: the files' names, in the order of ``library``, for the messages. Raises `PredictionsError`, one fault per
+    file that differs from the first.
     """
     faults = []
     first = library[0]
@@ -113,16 +116,16 @@ def check_aligned(library: Sequence[Predictions], names: Sequence[str]) -> None:
 
 def _difference(first: Predictions, other: Predictions) -> str | None:
     if other.split != first.split:
-        return f"of split {other.split!r}, not {first.split!r}"
+        return f"split {other.split!r}, not {first.split!r}"
     if other.classes != first.classes:
         odd = sorted(set(other.classes) ^ set(first.classes))
-        return f"of other classes ({', '.join(odd[:5]) or 'in another order'})"
+        return f"different classes ({', '.join(odd[:5]) or 'in another order'})"
     if other.sample_ids != first.sample_ids:
         odd = sorted(set(other.sample_ids) ^ set(first.sample_ids))
-        return f"of other samples ({', '.join(odd[:5]) or 'in another order'})"
+        return f"different samples ({', '.join(odd[:5]) or 'in another order'})"
     if not np.array_equal(other.labels, first.labels):
-        at = int(np.flatnonzero(other.labels != first.labels)[0])
-        return f"sample {first.sample_ids[at]!r} has label {other.classes[other.labels[at]]!r}"
+        index = int(np.flatnonzero(other.labels != first.labels)[0])
+        return f"sample {first.sample_ids[index]!r} has label {other.classes[other.labels[index]]!r}"
     if other.fingerprint != first.fingerprint:
-        return f"of other data (fingerprint {other.fingerprint[:12]}, not {first.fingerprint[:12]})"
+        return f"different data (fingerprint {other.fingerprint[:12]}, not {first.fingerprint[:12]})"
     return None

@@ -1,4 +1,4 @@
-"""Strict, frozen parts of configs and stored files, and what is said of values that do not fit them."""
+"""Strict, frozen sections of configs and stored files, and the messages for values that do not fit them."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
@@ -10,7 +10,7 @@ from raysearch.errors import SpaceError, did_you_mean
 
 
 class Section(BaseModel):
-    """A part of a config: unknown keys and wrong types are refused, values cannot change."""
+    """A section of a config. Unknown keys and wrong types are errors. Instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -19,9 +19,9 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def validate(section: type[SectionT], values: Any, where: str, prefix: str = "") -> SectionT:
-    """``values`` as a ``section``; all mistakes at once as a `SpaceError`.
+    """Validate ``values`` as a ``section``. Raises one `SpaceError` with all faults.
 
-    ``where`` is the file's name and ``prefix`` the dotted path of ``values`` in it, for the messages.
+    ``where`` (the file's name) and ``prefix`` (the dotted path of ``values`` in it) appear in the messages.
     """
     try:
         return section.model_validate(values)
@@ -30,7 +30,7 @@ def validate(section: type[SectionT], values: Any, where: str, prefix: str = "")
 
 
 def list_faults(section: type[Section], error: ValidationError, where: str, prefix: str = "") -> list[str]:
-    """A line a mistake: file, dotted path, what had to hold, the value got, the nearest known name."""
+    """One line per fault: file, dotted path, expected value, value got, nearest known name."""
     faults = []
     for item in error.errors():
         path = ".".join([*([prefix] if prefix else []), *(str(part) for part in item["loc"])])
@@ -39,16 +39,16 @@ def list_faults(section: type[Section], error: ValidationError, where: str, pref
 
 
 def describe_fault(section: type[BaseModel], item: ErrorDetails) -> str:
-    """What had to hold, the value got and the nearest known name, for one of a validation's errors."""
+    """Message for one validation error: expected value, value got, nearest known name."""
     if item["type"] in ("extra_forbidden", "invalid_key"):
         return f"unknown key{did_you_mean(item['loc'][-1], _known_names(section, item['loc'][:-1]))}"
     if item["type"] == "literal_error":
         expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return f"got {item['input']!r}{did_you_mean(item['input'], expected)}"
     if item["type"] in ("model_type", "dict_type"):
-        return f"a mapping must stand here, got {item['input']!r}"
+        return f"expected a mapping, got {item['input']!r}"
     if item["type"] == "missing":
-        return "must be given"
+        return "must be set"
     message = item["msg"].removeprefix("Value error, ")
     message = f"{message[0].lower()}{message[1:]}"
     is_of_several_values = item["type"] == "value_error" and isinstance(item["input"], Mapping)
@@ -56,7 +56,7 @@ def describe_fault(section: type[BaseModel], item: ErrorDetails) -> str:
 
 
 def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The fields of the section that stands at ``path`` below ``section``: itself, in a list or in a mapping."""
+    """Field names of the section at ``path`` below ``section``. The path may lead through lists and mappings."""
     keys = iter(path)
     for name in keys:
         field = section.model_fields.get(str(name))
@@ -65,6 +65,6 @@ def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
         if inner is None:
             return []
         if inner is not kinds[0]:
-            next(keys, None)  # the item's index or key
+            next(keys, None)  # skip the item's index or key
         section = inner
     return list(section.model_fields)

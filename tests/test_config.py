@@ -29,10 +29,10 @@ def faults(values, section=TrainingConfig, prefix=""):
         ({"trial": {"dropout": 1.0}}, "a.yaml: trial.dropout: input should be less than 1, got 1.0"),
         ({"trial": {"dropout": float("nan")}}, "a.yaml: trial.dropout: input should be"),
         ({"trial": {"optimizer": {"lr": float("inf")}}}, "a.yaml: trial.optimizer.lr: input should be a finite numb"),
-        ({"trial": {"augment": 3}}, "a.yaml: trial.augment: a mapping must stand here, got 3"),
+        ({"trial": {"augment": 3}}, "a.yaml: trial.augment: expected a mapping, got 3"),
         ({"data": {"train_per_class": 2.5}}, "a.yaml: data.train_per_class: input should be a valid integer, got 2.5"),
-        ([], "a.yaml: top level: a mapping must stand here, got []"),
-        (None, "a.yaml: top level: a mapping must stand here, got None"),
+        ([], "a.yaml: top level: expected a mapping, got []"),
+        (None, "a.yaml: top level: expected a mapping, got None"),
     ],
 )
 def test_a_mistake_is_named_by_file_path_value_and_what_to_do(values, fault):
@@ -133,9 +133,9 @@ def test_paths_are_shown_relative_to_the_working_folder_where_they_lie_below_it(
         ),
         ({"method": {"ema_decay": 1.0}}, "a.yaml: trial.method.ema_decay: input should be less than 1, got 1.0"),
         ({"batch_size": 1}, "a.yaml: trial.batch_size: input should be greater than or equal to 2, got 1"),
-        ({"epochs": 3, "stages": [{"epochs": 3}]}, "a.yaml: trial: epochs must be left out beside stages"),
-        ({"stages": [{"image_size": 32}]}, "a.yaml: trial: stages.0.epochs: must be given"),
-        ({"stages": [{"epochs": 1, "backbone": "x"}]}, "a.yaml: trial: stages.0.backbone: not for a stage"),
+        ({"epochs": 3, "stages": [{"epochs": 3}]}, "a.yaml: trial: epochs must not be set together with stages"),
+        ({"stages": [{"image_size": 32}]}, "a.yaml: trial: stages.0.epochs: must be set"),
+        ({"stages": [{"epochs": 1, "backbone": "x"}]}, "a.yaml: trial: stages.0.backbone: a stage cannot set this key"),
         (
             {"stages": [{"epochs": 1}, {"epochs": 1, "method": {"aux_stage": 0}}]},
             "a.yaml: trial: stages: method.aux_stage must be the same in every stage, got 0, None",

@@ -44,7 +44,7 @@ def test_whole_numbers_and_words_are_what_yaml_says():
 def test_a_key_that_stands_twice_is_refused_with_its_line(text, tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a.yaml: not valid YAML: line \d: key 'a' stands twice"):
+    with pytest.raises(UserError, match=r"a.yaml: not valid YAML: line \d: key 'a' is repeated"):
         read_yaml(path)
 
 

@@ -97,7 +97,7 @@ def test_a_malformed_file_is_named(spoil, tmp_path):
     spoil(path)
     with pytest.raises(PredictionsError) as raised:
         read_predictions(path)
-    assert str(raised.value).startswith(f"{path}: not readable as predictions (")
+    assert str(raised.value).startswith(f"{path}: cannot be read as predictions (")
 
 
 def test_shapes_that_do_not_fit_are_our_own_mistake():
@@ -113,13 +113,13 @@ def test_aligned_predictions_pass():
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"split": "test"}, "of split 'test', not 'held_out'"),
-        ({"classes": ("ape", "cat")}, "of other classes (bee, cat)"),
-        ({"classes": ("bee", "ape")}, "of other classes (in another order)"),
-        ({"sample_ids": ("a/1.png", "x", "b/größe.png")}, "of other samples (b/o'clock.png, x)"),
-        ({"sample_ids": PREDICTIONS.sample_ids[::-1]}, "of other samples (in another order)"),
+        ({"split": "test"}, "split 'test', not 'held_out'"),
+        ({"classes": ("ape", "cat")}, "different classes (bee, cat)"),
+        ({"classes": ("bee", "ape")}, "different classes (in another order)"),
+        ({"sample_ids": ("a/1.png", "x", "b/größe.png")}, "different samples (b/o'clock.png, x)"),
+        ({"sample_ids": PREDICTIONS.sample_ids[::-1]}, "different samples (in another order)"),
         ({"labels": np.array([0, 0, 1], np.int32)}, "sample \"b/o'clock.png\" has label 'ape'"),
-        ({"fingerprint": "ef" * 32}, "of other data (fingerprint efefefefefef, not abababababab)"),
+        ({"fingerprint": "ef" * 32}, "different data (fingerprint efefefefefef, not abababababab)"),
     ],
 )
 def test_each_difference_is_refused_by_file_and_by_name(change, difference):

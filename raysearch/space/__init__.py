@@ -1,4 +1,4 @@
-"""From a space file to trials: YAML -> `Space` -> (Optuna trial) -> `TrialConfig`."""
+"""Space files: YAML -> `Space` -> (Optuna trial) -> `TrialConfig`."""
 
 from raysearch.space.ablation import Ablation, Row, Table, Training
 from raysearch.space.distributions import Choice, Distribution, Range, Trial

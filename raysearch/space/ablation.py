@@ -1,4 +1,4 @@
-"""From the tables of a space file to trainings: rows laid over each other, and every row with every seed."""
+"""Turns the tables of a space file into trainings: one per row and seed. A row changes an earlier row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from raysearch.space.search_space import validate_trial
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; its trainings are `config` with each of the ablation's seeds."""
+    """A row of a table. Its trainings use `config` with each of the ablation's seeds."""
 
     name: str
     over: str | None
-    """The row that it changes; None for a table's first."""
+    """The name of the row that it changes. None for the first row of a table."""
     config: TrialConfig
     view: RowView
     theirs: Mapping[str, float]
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to be printed together."""
+    """Rows that are printed together."""
 
     key: str
     title: str
@@ -35,84 +35,86 @@ class Table:
 
 @dataclass(frozen=True)
 class Training:
-    """A training that one or more rows are figures of."""
+    """A training whose figures appear in one or more rows."""
 
     fixed: dict[str, Any]
-    """What it does otherwise than `trial`, its seed included."""
+    """Its values that differ from `trial`, nested; always includes the seed."""
     rows: tuple[str, ...]
-    """``table: row`` of each of its rows."""
+    """The names of its rows, as ``table: row``."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """The tables to train, the seeds that every row of them is trained with, and the trainings that this takes."""
+    """The tables to train, the seeds of every row, and the trainings that they need."""
 
     tables: tuple[Table, ...]
     seeds: tuple[int, ...]
     trainings: tuple[Training, ...]
-    """Each once, seed by seed, so that a run which was cut short leaves whole sets of rows."""
+    """Without duplicates, ordered by seed: a search that is stopped early has finished all rows for its first seeds."""
 
 
 def build_ablation(config: AblationConfig, base: Leaves, where: str, faults: list[str]) -> Ablation | None:
-    """The ablation over the trial ``base``, or None and its mistakes added to ``faults``.
+    """Build the ablation whose first rows change the trial ``base``. Adds faults to ``faults``, and then returns None.
 
     ``where``: file and path of the section, for the messages.
     """
     chosen = dict.fromkeys(config.tables if config.only is None else config.only)
-    found = [
+    new_faults = [
         f"{where}.only: got {key!r}{did_you_mean(key, config.tables)}" for key in chosen if key not in config.tables
     ]
-    found += [
-        f"{leaf.place}: an ablation trains its rows as they are; one value must stand here, got a distribution"
+    new_faults += [
+        f"{leaf.place}: an ablation trains fixed values; expected one value, got a distribution"
         for leaf in base.values()
         if isinstance(leaf.value, Distribution)
     ]
     tables = []
-    for key in chosen if not found else ():
+    for key in chosen if not new_faults else ():
         table = config.tables[key]
-        tables.append(Table(key, table.title, tuple(_rows(table.rows, base, f"{where}.tables.{key}.rows", found))))
-    faults += found
-    if found or ("seed",) not in base:
+        tables.append(
+            Table(key, table.title, tuple(_build_rows(table.rows, base, f"{where}.tables.{key}.rows", new_faults)))
+        )
+    faults += new_faults
+    if new_faults or ("seed",) not in base:
         return None
     seeds = tuple(range(base[("seed",)].value, base[("seed",)].value + config.seeds))
-    return Ablation(tuple(tables), seeds, tuple(_trainings(tables, seeds, base)))
+    return Ablation(tuple(tables), seeds, tuple(_build_trainings(tables, seeds, base)))
 
 
-def _rows(rows: Sequence[RowConfig], base: Leaves, where: str, faults: list[str]) -> Iterator[Row]:
-    """The rows that can be trained; what is wrong with the others is added to ``faults``."""
+def _build_rows(rows: Sequence[RowConfig], base: Leaves, where: str, faults: list[str]) -> Iterator[Row]:
+    """Yield the valid rows. Adds the faults of the others to ``faults``."""
     known: dict[str, Leaves] = {}
-    above: str | None = None
+    previous: str | None = None
     for index, row in enumerate(rows):
-        place, over = f"{where}.{index}", row.over or above
+        place, over = f"{where}.{index}", row.over or previous
         own = {
             path: Leaf(value, f"{place}.set.{dotted(path)}") for path, value in flatten(TrialConfig, row.set).items()
         }
-        found = list(_faults_of_row(row, own, known, place))
+        row_faults = list(_find_row_faults(row, own, known, place))
         leaves = {**known.get(over or "", base), **own}
         known.setdefault(row.name, leaves)
-        above = row.name
+        previous = row.name
         try:
             config = validate_trial(leaves)
         except SpaceError as error:
-            faults += [*found, *error.faults]
+            faults += [*row_faults, *error.faults]
             continue
         if row.view.endswith("-fused") and not config.has_aux_head:
-            found.append(f"{place}.view: needs an auxiliary head (method.aux_weight > 0), got {row.view!r}")
-        faults += found
+            row_faults.append(f"{place}.view: needs an auxiliary head (method.aux_weight > 0), got {row.view!r}")
+        faults += row_faults
         yield Row(row.name, over, config, row.view, row.theirs)
 
 
-def _faults_of_row(row: RowConfig, own: Leaves, known: Mapping[str, Leaves], place: str) -> Iterator[str]:
+def _find_row_faults(row: RowConfig, own: Leaves, known: Mapping[str, Leaves], place: str) -> Iterator[str]:
     if row.name in known:
-        yield f"{place}.name: the names in a table must differ, got {row.name!r} twice"
+        yield f"{place}.name: names in a table must be unique, got {row.name!r} twice"
     if row.over is not None and row.over not in known:
-        hint = did_you_mean(row.over, known) if known else "; the first row is laid over `trial`"
-        yield f"{place}.over: a row above it must be named, got {row.over!r}{hint}"
+        hint = did_you_mean(row.over, known) if known else "; the first row always changes `trial`"
+        yield f"{place}.over: must name an earlier row of the table, got {row.over!r}{hint}"
     if ("seed",) in own:
-        yield f"{place}.set.seed: every row has the same seeds, trial.seed and on; leave it out"
+        yield f"{place}.set.seed: all rows have the same seeds, from trial.seed; remove it"
 
 
-def _trainings(tables: Sequence[Table], seeds: Sequence[int], base: Leaves) -> Iterator[Training]:
+def _build_trainings(tables: Sequence[Table], seeds: Sequence[int], base: Leaves) -> Iterator[Training]:
     names: dict[str, list[str]] = {}
     configs: dict[str, TrialConfig] = {}
     for table in tables:
@@ -122,10 +124,10 @@ def _trainings(tables: Sequence[Table], seeds: Sequence[int], base: Leaves) -> I
             configs.setdefault(key, row.config)
     for seed in seeds:
         for key, config in configs.items():
-            yield Training(_differences(config, base) | {"seed": seed}, tuple(names[key]))
+            yield Training(_select_differences(config, base) | {"seed": seed}, tuple(names[key]))
 
 
-def _differences(config: TrialConfig, base: Leaves) -> dict[str, Any]:
-    """The values of ``config`` that are not those of ``base``, nested."""
+def _select_differences(config: TrialConfig, base: Leaves) -> dict[str, Any]:
+    """The values of ``config`` that differ from ``base``, nested."""
     values = flatten(TrialConfig, config.model_dump())
     return unflatten({path: value for path, value in values.items() if value != base[path].value})

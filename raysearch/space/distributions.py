@@ -1,4 +1,4 @@
-"""What a leaf may be drawn from, how the YAML writes it, and the leaf itself."""
+"""Distributions, how a space file writes them, and the leaves that hold them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from raysearch.space.schema import KeyPath, dotted, flatten
 
 
 class Trial(Protocol):
-    """What is asked of an Optuna trial."""
+    """The part of an Optuna trial that a space uses."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
@@ -22,14 +22,14 @@ class Trial(Protocol):
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value or a distribution, and where it stands: file and dotted path, for messages."""
+    """A value or a distribution, and its place (file and dotted path) for messages."""
 
     value: Any
     place: str = field(compare=False)
 
 
 Leaves: TypeAlias = Mapping[KeyPath, Leaf]
-"""Leaves of a trial, or of an option's overrides, by path below `trial`."""
+"""Leaves of a trial, or of an option's overrides. A key is the path below `trial`."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Range:
         return _is_number(value, whole=self.kind == "int") and self.low <= value <= self.high
 
     def samples(self) -> tuple[float, ...]:
-        """Both ends and a value between, enough to tell whether the whole range is valid."""
+        """Both ends and a value between them. A range is valid if these are."""
         middle = (self.low + self.high) / 2
         return self.low, self.high, int(middle) if self.kind == "int" else middle
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``options``; ``overrides[i]`` are the leaves that ``options[i]`` brings along when drawn."""
+    """One of ``options``. If ``options[i]`` is drawn, the leaves ``overrides[i]`` apply."""
 
     options: tuple[Any, ...]
     overrides: tuple[Leaves, ...]
@@ -71,7 +71,7 @@ class Choice:
         return self.options
 
     def overrides_for(self, value: Any) -> Leaves:
-        """The overrides of option ``value``; none for a value that is no option."""
+        """The overrides of option ``value``. Empty if ``value`` is not an option."""
         pairs = zip(self.options, self.overrides, strict=True)
         return next((leaves for option, leaves in pairs if _is_same(value, option)), {})
 
@@ -82,15 +82,15 @@ KINDS = ("uniform", "loguniform", "int", "choice")
 
 
 def parse_leaves(values: Mapping[KeyPath, Any], place: Mapping[KeyPath, str], faults: list[str]) -> Leaves:
-    """Values by path as `Leaf`s, mappings among them as distributions.
+    """Make a `Leaf` of each value, and a distribution of each mapping.
 
-    A leaf that cannot be read is left out, and what is wrong with it is added to ``faults``.
+    Skips invalid leaves and adds their faults to ``faults``.
     """
     known = set(flatten(TrialConfig, TrialConfig().model_dump()))
     leaves: dict[KeyPath, Leaf] = {}
     for path, value in values.items():
         try:
-            # An unknown key stays as it is: validation refuses it, whatever its value.
+            # The value of an unknown key is not parsed: validation reports the key.
             is_distribution = isinstance(value, Mapping) and path in known
             leaves[path] = Leaf(_parse(value, place[path], faults) if is_distribution else value, place[path])
         except SpaceError as error:
@@ -100,52 +100,51 @@ def parse_leaves(values: Mapping[KeyPath, Any], place: Mapping[KeyPath, str], fa
 
 def _parse(value: Mapping[Any, Any], place: str, faults: list[str]) -> Distribution:
     if len(value) != 1:
-        raise SpaceError(f"{place}: a distribution has one of the keys {', '.join(KINDS)}, got {dict(value)!r}")
+        raise SpaceError(f"{place}: a distribution must have one of the keys {', '.join(KINDS)}, got {dict(value)!r}")
     [(kind, given)] = value.items()
     if kind == "choice":
-        return _choice(given, place, faults)
+        return _parse_choice(given, place, faults)
     if kind in KINDS:
-        return _range(kind, given, place)
+        return _parse_range(kind, given, place)
     raise SpaceError(f"{place}: unknown distribution {kind!r}{did_you_mean(kind, KINDS)}")
 
 
-def _range(kind: Literal["uniform", "loguniform", "int"], given: Any, place: str) -> Range:
-    low, high = _bounds(given, place, whole=kind == "int")
+def _parse_range(kind: Literal["uniform", "loguniform", "int"], given: Any, place: str) -> Range:
+    low, high = _parse_bounds(given, place, whole=kind == "int")
     if kind == "loguniform" and low <= 0:
         raise SpaceError(f"{place}: 0 < low must hold for loguniform, got {given!r}")
     return Range(kind, low, high) if kind == "int" else Range(kind, float(low), float(high))
 
 
-def _bounds(given: Any, place: str, whole: bool) -> tuple[Any, Any]:
+def _parse_bounds(given: Any, place: str, whole: bool) -> tuple[Any, Any]:
     is_pair = isinstance(given, list) and len(given) == 2
     if not is_pair or not all(_is_number(bound, whole) for bound in given):
         kind = "whole numbers" if whole else "numbers"
-        raise SpaceError(f"{place}: two {kind} [low, high] must stand here, got {given!r}")
+        raise SpaceError(f"{place}: expected two {kind} [low, high], got {given!r}")
     if given[0] > given[1]:
         raise SpaceError(f"{place}: low <= high must hold, got {given!r}")
     return given[0], given[1]
 
 
-def _choice(given: Any, place: str, faults: list[str]) -> Choice:
+def _parse_choice(given: Any, place: str, faults: list[str]) -> Choice:
     if not isinstance(given, list | Mapping):
-        expected = "a list of options, or a mapping from options to their overrides,"
-        raise SpaceError(f"{place}: {expected} must stand here, got {given!r}")
+        raise SpaceError(f"{place}: expected a list of options or a mapping of options to overrides, got {given!r}")
     options = list(given)
     if not options:
-        raise SpaceError(f"{place}: at least one option must stand here, got {given!r}")
+        raise SpaceError(f"{place}: expected at least one option, got {given!r}")
     if any(str(a) == str(b) for i, a in enumerate(options) for b in options[:i]):
         raise SpaceError(f"{place}: options must differ, got {options!r}")
     if isinstance(given, list):
         return Choice(tuple(options), ({},) * len(options))
-    overrides = [_overrides(given[option], f"{place}.choice.{option}", faults) for option in options]
+    overrides = [_parse_overrides(given[option], f"{place}.choice.{option}", faults) for option in options]
     return Choice(tuple(options), tuple(overrides))
 
 
-def _overrides(given: Any, place: str, faults: list[str]) -> Leaves:
-    if given is None:  # `name:` with nothing after it
+def _parse_overrides(given: Any, place: str, faults: list[str]) -> Leaves:
+    if given is None:  # an option written as `name:` has no overrides
         return {}
     if not isinstance(given, Mapping):
-        faults.append(f"{place}: a mapping of overrides must stand here, got {given!r}")
+        faults.append(f"{place}: expected a mapping of overrides, got {given!r}")
         return {}
     values = flatten(TrialConfig, given)
     return parse_leaves(values, {path: f"{place}.{dotted(path)}" for path in values}, faults)
@@ -157,4 +156,4 @@ def _is_number(value: Any, whole: bool = False) -> bool:
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+    return a == b and isinstance(a, bool) == isinstance(b, bool)  # True == 1 in Python

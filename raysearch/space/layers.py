@@ -1,4 +1,4 @@
-"""The layers that a space file is merged from: defaults, the files it extends, itself, `--set`."""
+"""The layers of a space: the files that it extends, the file itself, and `--set`. Later layers win."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ SET = "--set"
 
 @dataclass(frozen=True)
 class Layer:
-    """Values by path, and the file (or `--set`) they stand in."""
+    """Values by path, and the file (or `--set`) that sets them."""
 
     where: str
     values: dict[KeyPath, Any]
 
 
 def read_layers(path: Path, faults: list[str]) -> list[Layer]:
-    """The file at ``path`` and those it extends, the most basic first. Mistakes are added to ``faults``."""
+    """Read the file at ``path`` and those that it extends, the most basic first. Adds faults to ``faults``."""
     layers: list[Layer] = []
     chain: list[Path] = []
     while True:
@@ -38,7 +38,7 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
             faults += error.faults
             break
         if not isinstance(values, Mapping):
-            faults.append(f"{where}: a mapping of sections must stand here, got {values!r}")
+            faults.append(f"{where}: expected a mapping of sections, got {values!r}")
             break
         layers.insert(0, layer := Layer(where, flatten(SpaceFile, values)))
         chain.append(path.resolve())
@@ -46,34 +46,34 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
         if extends is None:
             break
         if not isinstance(extends, str):
-            faults.append(f"{where}: extends: a path must stand here, got {extends!r}")
+            faults.append(f"{where}: extends: expected a path, got {extends!r}")
             break
         try:
-            path = _extended(path.parent / extends, extends, where)
+            path = _find_extended(path.parent / extends, extends, where)
         except UserError as error:
             faults += error.faults
             break
         if path.resolve() in chain:
-            circle = " -> ".join(display_path(p) for p in [*chain, path])
-            faults.append(f"{where}: extends: goes in a circle: {circle}")
+            cycle = " -> ".join(display_path(p) for p in [*chain, path])
+            faults.append(f"{where}: extends: forms a cycle: {cycle}")
             break
     return layers
 
 
-def _extended(beside: Path, name: str, where: str) -> Path:
-    """The file beside the one that extends it, else a shipped space of this name."""
-    return beside if beside.is_file() else find_file("spaces", name, f"{where}: extends: ")
+def _find_extended(path: Path, name: str, where: str) -> Path:
+    """Return ``path``, relative to the extending file, if it exists; otherwise the included space of this name."""
+    return path if path.is_file() else find_file("spaces", name, f"{where}: extends: ")
 
 
 def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[str]) -> Layer:
-    """The ``path=value`` texts of `--set` as one layer; a later one wins over an earlier one."""
+    """Parse the ``path=value`` texts of `--set` as one layer. Later texts win. Adds faults to ``faults``."""
     values: dict[KeyPath, Any] = {}
     for text in overrides:
         name, equals, value = text.partition("=")
         path = tuple(name.strip().split("."))
         if not equals:
-            faults.append(f"{SET}: path=value must hold, got {text!r}")
-        elif unknown := _unknown(path, section):
+            faults.append(f"{SET}: expected path=value, got {text!r}")
+        elif unknown := _find_unknown(path, section):
             faults.append(f"{SET}: {unknown}")
         else:
             try:
@@ -83,19 +83,19 @@ def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[st
     return Layer(SET, values)
 
 
-def _unknown(path: KeyPath, section: type[BaseModel]) -> str | None:
-    """What is wrong with a path that is neither a leaf of ``section`` nor one of its sections."""
+def _find_unknown(path: KeyPath, section: type[BaseModel]) -> str | None:
+    """The fault of a path that is neither a leaf nor a section of ``section``; None for a known path."""
     leaves = [leaf for leaf in leaf_paths(section) if leaf != ("extends",)]
     if any(leaf[: len(path)] == path for leaf in leaves):
         return None
     known = [dotted(leaf) for leaf in leaves]
     if not get_close_matches(dotted(path), known, n=1):
-        known = list(dict.fromkeys(leaf[0] for leaf in leaves))
+        known = list(dict.fromkeys(leaf[0] for leaf in leaves))  # all leaves would be a long list
     return f"{dotted(path)}: unknown key{did_you_mean(dotted(path), known)}"
 
 
 def merge_layers(layers: Iterable[Layer]) -> tuple[dict[KeyPath, Any], dict[KeyPath, str]]:
-    """The last layer's value of each leaf, and where it stands."""
+    """The value of each leaf in the last layer that sets it, and that layer's name."""
     values: dict[KeyPath, Any] = {}
     where: dict[KeyPath, str] = {}
     for layer in layers:
@@ -105,7 +105,7 @@ def merge_layers(layers: Iterable[Layer]) -> tuple[dict[KeyPath, Any], dict[KeyP
 
 
 def drop_overridden(paths: set[KeyPath], values: dict[KeyPath, Any]) -> dict[KeyPath, Any]:
-    """``values`` without other values for the leaves ``paths`` of `trial`, in `search.first` and in options."""
+    """Remove other values of ``paths`` from `search.first` and from options, so that `--set` applies to every trial."""
     below = {path[1:] for path in paths if path[0] == "trial"}
     kept = {path: _without_in_options(below, value) if path[0] == "trial" else value for path, value in values.items()}
     first = kept.get(("search", "first"))
@@ -115,7 +115,7 @@ def drop_overridden(paths: set[KeyPath], values: dict[KeyPath, Any]) -> dict[Key
 
 
 def _without(paths: set[KeyPath], tree: Any) -> Any:
-    """A nested part of a trial without the leaves ``paths``; what is no mapping stays as it is."""
+    """A nested part of a trial without the leaves ``paths``. A value that is not a mapping is returned unchanged."""
     if not isinstance(tree, Mapping):
         return tree
     leaves = flatten(TrialConfig, tree)
@@ -125,4 +125,4 @@ def _without(paths: set[KeyPath], tree: Any) -> Any:
 def _without_in_options(paths: set[KeyPath], value: Any) -> Any:
     if not (isinstance(value, Mapping) and list(value) == ["choice"] and isinstance(value["choice"], Mapping)):
         return value
-    return {"choice": {option: _without(paths, brought) for option, brought in value["choice"].items()}}
+    return {"choice": {option: _without(paths, overrides) for option, overrides in value["choice"].items()}}

@@ -1,4 +1,4 @@
-"""A trial's configuration in which some leaves are distributions."""
+"""The search space: the configuration of a trial, in which some leaves are distributions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,35 +16,35 @@ from raysearch.space.schema import KeyPath, dotted, flatten, leaf_paths, unflatt
 Entry: TypeAlias = tuple[KeyPath, str, Leaf]
 """A leaf's path, the name of its Optuna parameter, and the leaf."""
 Pick: TypeAlias = Callable[[KeyPath, str, Choice], Sequence[Any]]
-"""The options to go on with, of a choice that brings overrides."""
+"""Given a choice with overrides, returns the options to follow."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every leaf of a trial, by path. Made by `load_space`, which has checked it."""
+    """Every leaf of a trial, by path. `load_space` makes and checks it."""
 
     leaves: Leaves
 
     def suggest(self, trial: Trial, fixed: Mapping[str, Any] | None = None) -> TrialConfig:
-        """A trial drawn by ``trial``, define-by-run: an option's overrides only when it was drawn.
+        """Draw a config from ``trial``, define-by-run: an option's overrides are drawn only if the option was.
 
-        Leaves in ``fixed`` (nested, plain values: an entry of `search.first`) take the value there. Where
-        their distribution contains it, ``trial`` is still asked, so that the study records the parameter.
+        Leaves in ``fixed`` (nested plain values, as an entry of `search.first`) take the value given there. If their
+        distribution contains it, the parameter is still suggested, so that the study records it.
         """
-        wanted = flatten(TrialConfig, fixed or {})
-        values: dict[KeyPath, Leaf] = {path: Leaf(value, _place(path)) for path, value in wanted.items()}
+        fixed_leaves = flatten(TrialConfig, fixed or {})
+        values: dict[KeyPath, Leaf] = {path: Leaf(value, _place(path)) for path, value in fixed_leaves.items()}
         drawn: set[KeyPath] = set()
 
         def draw(path: KeyPath, name: str, distribution: Distribution) -> list[Any]:
-            value = wanted.get(path)
-            if path not in wanted or distribution.contains(value):
+            value = fixed_leaves.get(path)
+            if path not in fixed_leaves or distribution.contains(value):
                 suggested = distribution.suggest(trial, name)
-                value = wanted.get(path, suggested)
+                value = fixed_leaves.get(path, suggested)
             drawn.add(path)
             values[path] = Leaf(value, _place(path))
             return [value]
 
-        for path, name, leaf in active(self.leaves, draw):
+        for path, name, leaf in list_active(self.leaves, draw):
             if path in drawn:
                 continue
             if isinstance(leaf.value, Distribution):
@@ -54,40 +54,44 @@ class SearchSpace:
         return validate_trial(values)
 
     def to_params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        """The Optuna parameters to enqueue for ``fixed``; values outside their distribution have none."""
-        wanted = flatten(TrialConfig, fixed)
+        """The Optuna parameters to enqueue for ``fixed``. Values outside their distribution are left out."""
+        fixed_leaves = flatten(TrialConfig, fixed)
 
         def pick(path: KeyPath, name: str, choice: Choice) -> Sequence[Any]:
-            return [wanted[path]] if path in wanted else choice.options
+            return [fixed_leaves[path]] if path in fixed_leaves else choice.options
 
         return {
-            name: float(wanted[path]) if _is_real(leaf.value) else wanted[path]
-            for path, name, leaf in active(self.leaves, pick)
-            if path in wanted and isinstance(leaf.value, Distribution) and leaf.value.contains(wanted[path])
+            name: float(fixed_leaves[path]) if _is_real(leaf.value) else fixed_leaves[path]
+            for path, name, leaf in list_active(self.leaves, pick)
+            if path in fixed_leaves and isinstance(leaf.value, Distribution) and leaf.value.contains(fixed_leaves[path])
         }
 
     def parameters(self) -> list[tuple[str, Distribution]]:
-        """Name and distribution of every parameter that a trial may have."""
-        entries = active(self.leaves, _every_option)
+        """The name and distribution of every parameter that a trial may have."""
+        entries = list_active(self.leaves, _every_option)
         return [(name, leaf.value) for _, name, leaf in entries if isinstance(leaf.value, Distribution)]
 
     def values(self, path: str) -> tuple[Any, ...]:
-        """Every value that the leaf at ``path`` (`augment.policy`) may take; of a range its two ends."""
+        """Every value that the leaf at ``path`` (such as `augment.policy`) may have. A range gives its two ends."""
         keys = tuple(path.split("."))
         assert keys in leaf_paths(TrialConfig), f"{path}{did_you_mean(path, map(dotted, leaf_paths(TrialConfig)))}"
         values: list[Any] = []
-        for found, _, leaf in active(self.leaves, _every_option):
-            if found == keys:
-                values += _values_of(leaf.value)
+        for leaf_keys, _, leaf in list_active(self.leaves, _every_option):
+            if leaf_keys == keys:
+                values += _list_values(leaf.value)
         return tuple(dict.fromkeys(values))
 
 
-def active(leaves: Leaves, pick: Pick) -> list[Entry]:
-    """The leaves that hold once ``pick`` has chosen among the options that bring overrides."""
-    return _active(leaves, pick, "")[0]
+def list_active(leaves: Leaves, pick: Pick) -> list[Entry]:
+    """The leaves that apply with the options that ``pick`` returns.
+
+    An override's parameter has the option in its name, as in ``optimizer.lr[wrn_10_1]``.
+    """
+    return _list_active(leaves, pick, "")[0]
 
 
-def _active(leaves: Leaves, pick: Pick, suffix: str) -> tuple[list[Entry], set[KeyPath]]:
+def _list_active(leaves: Leaves, pick: Pick, suffix: str) -> tuple[list[Entry], set[KeyPath]]:
+    """The entries, and the paths that have one whichever options were picked."""
     entries: list[Entry] = []
     overridden: set[KeyPath] = set()
     for path, leaf in leaves.items():
@@ -95,31 +99,32 @@ def _active(leaves: Leaves, pick: Pick, suffix: str) -> tuple[list[Entry], set[K
             continue
         always: list[set[KeyPath]] = []
         for option in pick(path, f"{dotted(path)}{suffix}", leaf.value):
-            found, surely = _active(leaf.value.overrides_for(option), pick, f"{suffix}[{option}]")
-            entries += found
-            always.append(surely)
+            inner, inner_paths = _list_active(leaf.value.overrides_for(option), pick, f"{suffix}[{option}]")
+            entries += inner
+            always.append(inner_paths)
         overridden |= set.intersection(*always) if always else set()
     own = [(path, f"{dotted(path)}{suffix}", leaf) for path, leaf in leaves.items() if path not in overridden]
     return own + entries, overridden | set(leaves)
 
 
 def validate_trial(values: Leaves) -> TrialConfig:
-    """The validated trial of leaves without distributions; all mistakes at once, each with its place."""
+    """Validate a trial of leaves without distributions. Raises one `SpaceError` with all faults and their places."""
     try:
         return TrialConfig.model_validate(unflatten({path: leaf.value for path, leaf in values.items()}))
     except ValidationError as error:
-        faults = [(_leaf_at(values, item), item) for item in error.errors()]
+        faults = [(_find_leaf(values, item), item) for item in error.errors()]
         raise SpaceError(f"{leaf.place}: {describe_fault(TrialConfig, item)}" for leaf, item in faults) from error
 
 
-def _leaf_at(values: Leaves, item: ErrorDetails) -> Leaf:
+def _find_leaf(values: Leaves, item: ErrorDetails) -> Leaf:
+    """The leaf that a validation error is about, or the nearest one above it."""
     path = tuple(str(key) for key in item["loc"])
-    # What is wrong with several values together begins with the path of one of them.
+    # The message of a check on several values begins with the path of one of them.
     named = item["msg"].removeprefix("Value error, ").split()[0].removesuffix(":").split(".")
     for keys in (path, (*path, *named)):
         prefixes = (keys[:n] for n in range(len(keys), 0, -1))
-        if found := next((values[prefix] for prefix in prefixes if prefix in values), None):
-            return found
+        if leaf := next((values[prefix] for prefix in prefixes if prefix in values), None):
+            return leaf
     return Leaf(None, _place(path))
 
 
@@ -131,7 +136,7 @@ def _every_option(path: KeyPath, name: str, choice: Choice) -> Sequence[Any]:
     return choice.options
 
 
-def _values_of(value: Any) -> Sequence[Any]:
+def _list_values(value: Any) -> Sequence[Any]:
     if isinstance(value, Choice):
         return value.options
     return (value.low, value.high) if isinstance(value, Range) else (value,)

@@ -1,1 +1,1 @@
-"""What ships: search spaces and ensemble recipes."""
+"""The command that lists the included search spaces and ensemble recipes."""

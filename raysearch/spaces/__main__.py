@@ -1,4 +1,4 @@
-"""`python -m raysearch.spaces [NAME]`: the spaces and recipes that ship, or the text of one."""
+"""`python -m raysearch.spaces [NAME]`: list the included spaces and recipes, or print one."""
 
 from typing import Annotated
 
@@ -13,17 +13,17 @@ SECTIONS = {"spaces": "Spaces, for raysearch tune NAME", "ensembles": "Recipes, 
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A space or recipe to print. Default: list all.")
+        str | None, typer.Argument(metavar="NAME", help="Space or recipe to print. Default: list all.")
     ] = None,
 ) -> None:
-    """List the search spaces and ensemble recipes that ship, or print one.
+    """List the included search spaces and ensemble recipes, or print one.
 
-    A printed file can be changed and used: raysearch spaces photos32 > mine.yaml, then raysearch tune mine.yaml.
+    To change one, save it first: raysearch spaces photos32 > mine.yaml, then raysearch tune mine.yaml.
     """
     if name:
         known = {**list_shipped_files("ensembles"), **list_shipped_files("spaces")}
         if (stem := name.removesuffix(".yaml")) not in known:
-            raise UserError(f"{name}: no space or recipe of this name{name_known(stem, known)}")
+            raise UserError(f"{name}: no space or recipe has this name{name_known(stem, known)}")
         print(known[stem].read_text(encoding="utf-8"), end="")
         return
     files = {"spaces": list_shipped_files("spaces"), "ensembles": list_shipped_files("ensembles")}

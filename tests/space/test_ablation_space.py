@@ -94,18 +94,19 @@ def rows_of(*rows):
     [
         (rows_of(), "tables.t.rows: list should have at least 1 item after validation, not 0, got []"),
         (rows_of({"nam": "a", "name": "a"}), "tables.t.rows.0.nam: unknown key; did you mean 'name'?"),
-        (rows_of({"set": {}}), "tables.t.rows.0.name: must be given"),
+        (rows_of({"set": {}}), "tables.t.rows.0.name: must be set"),
         (
             rows_of({"name": "a"}, {"name": "a"}),
-            "tables.t.rows.1.name: the names in a table must differ, got 'a' twice",
+            "tables.t.rows.1.name: names in a table must be unique, got 'a' twice",
         ),
         (
             rows_of({"name": "base"}, {"name": "b", "over": "bas"}),
-            "tables.t.rows.1.over: a row above it must be named, got 'bas'; did you mean 'base'?",
+            "tables.t.rows.1.over: must name an earlier row of the table, got 'bas'; did you mean 'base'?",
         ),
         (
             rows_of({"name": "a", "over": "b"}, {"name": "b"}),
-            "tables.t.rows.0.over: a row above it must be named, got 'b'; the first row is laid over `trial`",
+            "tables.t.rows.0.over: must name an earlier row of the table, got 'b'; "
+            "the first row always changes `trial`",
         ),
         (
             rows_of({"name": "a", "view": "student-fsed"}),
@@ -117,7 +118,7 @@ def rows_of(*rows):
         ),
         (
             rows_of({"name": "a", "set": {"seed": 3}}),
-            "tables.t.rows.0.set.seed: every row has the same seeds, trial.seed and on; leave it out",
+            "tables.t.rows.0.set.seed: all rows have the same seeds, from trial.seed; remove it",
         ),
         (
             rows_of({"name": "a", "set": {"method": {"gama": 1}}}),
@@ -162,7 +163,7 @@ def test_a_trial_that_is_still_to_be_drawn_is_refused():
     with pytest.raises(SpaceError) as raised:
         space_of({"terms": TERMS}, trial={"dropout": {"uniform": [0, 0.5]}})
     assert raised.value.faults == [
-        "a.yaml: trial.dropout: an ablation trains its rows as they are; one value must stand here, got a distribution"
+        "a.yaml: trial.dropout: an ablation trains fixed values; expected one value, got a distribution"
     ]
 
 
@@ -199,13 +200,13 @@ def test_set_reaches_every_row(file):
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ("search.trials=3", "search.trials: not for an ablation, which trains every row with every seed"),
-        ("search.first=[]", "search.first: not for an ablation, which trains every row with every seed"),
-        ("trial.method.gamma=2", "trial.method.gamma: the rows of ablation.tables.t differ in it; change them there"),
+        ("search.trials=3", "search.trials: has no effect on an ablation, which trains every row with every seed"),
+        ("search.first=[]", "search.first: has no effect on an ablation, which trains every row with every seed"),
+        ("trial.method.gamma=2", "trial.method.gamma: rows of ablation.tables.t set this value; change it there"),
         ("ablation.onyl=[t]", "ablation.onyl: unknown key; did you mean 'ablation.only'?"),
     ],
 )
-def test_set_is_refused_where_it_would_be_in_vain(file, given, fault):
+def test_set_is_refused_where_it_would_have_no_effect(file, given, fault):
     with pytest.raises(SpaceError) as raised:
         load_space(file, [given])
     assert raised.value.faults == [f"--set: {fault}"]

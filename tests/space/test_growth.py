@@ -76,17 +76,17 @@ def test_what_only_grows_is_no_fault(before: dict[str, Any], after: dict[str, An
             {"method": {"alpha": LOG}},
             {"method": {"alpha": {"uniform": [0, 2]}}},
             "trial.method.alpha was {loguniform: [0.01, 1.0]} and is {uniform: [0.0, 2.0]}: between runs a "
-            "distribution keeps its kind",
+            "distribution must keep its kind",
         ),
         (
             {"dropout": {"uniform": [0, 0.5]}},
             {"dropout": 0.2},
-            "trial.dropout was {uniform: [0.0, 0.5]} and is 0.2: between runs a distribution keeps its kind",
+            "trial.dropout was {uniform: [0.0, 0.5]} and is 0.2: between runs a distribution must keep its kind",
         ),
         (
             {"epochs": {"choice": [2, 4]}},
             {"epochs": {"int": [2, 4]}},
-            "trial.epochs was {choice: [2, 4]} and is {int: [2, 4]}: between runs a distribution keeps its kind",
+            "trial.epochs was {choice: [2, 4]} and is {int: [2, 4]}: between runs a distribution must keep its kind",
         ),
         (
             backbones(),
@@ -126,18 +126,18 @@ def test_what_only_grows_is_no_fault(before: dict[str, Any], after: dict[str, An
         (
             {**backbones(), "dropout": {"uniform": [0, 0.2]}},
             {**backbones(wrn_16_1={"dropout": {"uniform": [0, 0.3]}}), "dropout": {"uniform": [0, 0.2]}},
-            "trial.backbone.choice.wrn_16_1.dropout was {uniform: [0.0, 0.2]} from outside the option and is "
-            "{uniform: [0.0, 0.3]}: between runs an option draws from where it did",
+            "trial.backbone.choice.wrn_16_1.dropout was {uniform: [0.0, 0.2]} outside the option and is "
+            "{uniform: [0.0, 0.3]}: between runs a distribution must not move into or out of an option",
         ),
         (
             {**backbones(wrn_16_1={"dropout": {"uniform": [0, 0.2]}}), "dropout": {"uniform": [0, 0.2]}},
             {**backbones(), "dropout": {"uniform": [0, 0.2]}},
-            "trial.backbone.choice.wrn_16_1.dropout was {uniform: [0.0, 0.2]} and is {uniform: [0.0, 0.2]} from "
-            "outside the option: between runs an option draws from where it did",
+            "trial.backbone.choice.wrn_16_1.dropout was {uniform: [0.0, 0.2]} and is {uniform: [0.0, 0.2]} "
+            "outside the option: between runs a distribution must not move into or out of an option",
         ),
     ],
 )
-def test_everything_else_is_told_with_its_place_what_it_was_and_is_and_the_rule(
+def test_other_changes_are_faults_with_place_old_value_new_value_and_rule(
     before: dict[str, Any], after: dict[str, Any], fault: str
 ) -> None:
     assert find_growth_faults(space_of(before), space_of(after)) == [fault]
@@ -171,10 +171,10 @@ def test_a_search_and_an_ablation_do_not_become_one_another() -> None:
     rows = {"t": {"title": "T", "rows": [{"name": "a"}]}}
     ablation = space_from({"study": "s", "ablation": {"tables": rows}}, "s.yaml")
     assert find_growth_faults(space_of(), ablation) == [
-        "the study was a search and is an ablation: between runs neither may become the other"
+        "the study was a search and is an ablation: between runs this must not change"
     ]
     assert find_growth_faults(ablation, space_of()) == [
-        "the study was an ablation and is a search: between runs neither may become the other"
+        "the study was an ablation and is a search: between runs this must not change"
     ]
 
 

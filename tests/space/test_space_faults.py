@@ -28,23 +28,23 @@ def faults(trial="", rest="study: s", overrides=()):
     [
         ("{epochs: {int: [3, 1]}}", "epochs: low <= high must hold, got [3, 1]"),
         ("{method: {alpha: {loguniform: [0, 1]}}}", "method.alpha: 0 < low must hold for loguniform, got [0, 1]"),
-        ("{dropout: {uniform: [0]}}", "dropout: two numbers [low, high] must stand here, got [0]"),
-        ("{dropout: {uniform: [.nan, 1]}}", "dropout: two numbers [low, high] must stand here, got [nan, 1]"),
-        ("{dropout: {uniform: [no, 1]}}", "dropout: two numbers [low, high] must stand here, got [False, 1]"),
-        ("{epochs: {int: [1, 2.5]}}", "epochs: two whole numbers [low, high] must stand here, got [1, 2.5]"),
-        ("{epochs: {choice: []}}", "epochs: at least one option must stand here, got []"),
-        ("{epochs: {choice: {}}}", "epochs: at least one option must stand here, got {}"),
+        ("{dropout: {uniform: [0]}}", "dropout: expected two numbers [low, high], got [0]"),
+        ("{dropout: {uniform: [.nan, 1]}}", "dropout: expected two numbers [low, high], got [nan, 1]"),
+        ("{dropout: {uniform: [no, 1]}}", "dropout: expected two numbers [low, high], got [False, 1]"),
+        ("{epochs: {int: [1, 2.5]}}", "epochs: expected two whole numbers [low, high], got [1, 2.5]"),
+        ("{epochs: {choice: []}}", "epochs: expected at least one option, got []"),
+        ("{epochs: {choice: {}}}", "epochs: expected at least one option, got {}"),
         ("{epochs: {choice: [1, 1]}}", "epochs: options must differ, got [1, 1]"),
         ("{dropout: {unifrm: [0, 1]}}", "dropout: unknown distribution 'unifrm'; did you mean 'uniform'?"),
         (
             "{dropout: {}}",
-            "dropout: a distribution has one of the keys uniform, loguniform, int, choice, got {}",
+            "dropout: a distribution must have one of the keys uniform, loguniform, int, choice, got {}",
         ),
         (
             "{epochs: {choice: 3}}",
-            "epochs: a list of options, or a mapping from options to their overrides, must stand here, got 3",
+            "epochs: expected a list of options or a mapping of options to overrides, got 3",
         ),
-        ("{backbone: {choice: {a: 3}}}", "backbone.choice.a: a mapping of overrides must stand here, got 3"),
+        ("{backbone: {choice: {a: 3}}}", "backbone.choice.a: expected a mapping of overrides, got 3"),
         ("{epochs: {uniform: [1, 3]}}", "epochs: input should be a valid integer, got 1.0"),
         ("{dropout: {uniform: [0, 1]}}", "dropout: input should be less than 1, got 1.0"),
         ("{method: {tau: {uniform: [-2, -1]}}}", "method.tau: input should be greater than 0, got -2.0"),
@@ -59,11 +59,11 @@ def faults(trial="", rest="study: s", overrides=()):
         ),
         ("{optimizer: {name: {choice: [sgd, sdg]}}}", "optimizer.name: got 'sdg'; did you mean 'sgd'?"),
         ("{optimizer: {name: sdg}}", "optimizer.name: got 'sdg'; did you mean 'sgd'?"),
-        ("{epochs: null}", "epochs: epochs must be given, or stages with epochs of their own; got neither"),
+        ("{epochs: null}", "epochs: epochs or stages must be set, got neither"),
         ("{epochs: 2.0}", "epochs: input should be a valid integer, got 2.0"),
         ("{method: {ema_decy: 0.9}}", "method.ema_decy: unknown key; did you mean 'ema_decay'?"),
         ("{metod: {alpha: 1}}", "metod: unknown key; did you mean 'method'?"),
-        ("{method: 3}", "method: a mapping must stand here, got 3"),
+        ("{method: 3}", "method: expected a mapping, got 3"),
         (
             "{backbone: {choice: {a: {optimizer: {lr: -1}}, b: {}}}}",
             "backbone.choice.a.optimizer.lr: input should be greater than 0, got -1",
@@ -82,7 +82,7 @@ def faults(trial="", rest="study: s", overrides=()):
         ),
         (
             "{backbone: {choice: {a: {dropout: 0}}}, augment: {policy: {choice: {none: {dropout: 0.1}}}}}",
-            "augment.policy: its options and those of trial.backbone both decide trial.dropout; only one choice may",
+            "augment.policy: its options and those of trial.backbone both set trial.dropout; only one choice may",
         ),
     ],
 )
@@ -93,16 +93,25 @@ def test_one_mistake_in_a_trial_is_one_line(trial, fault):
 @pytest.mark.parametrize(
     ("rest", "fault"),
     [
-        ("study: ../up", "study: a name of letters, digits, '.', '_' and '-' must stand here, not led by '.' or '-'"),
-        ("study: ..", "study: a name of letters, digits, '.', '_' and '-' must stand here, not led by '.' or '-'"),
-        ("study: a b", "study: a name of letters, digits, '.', '_' and '-' must stand here, not led by '.' or '-'"),
-        ("data: {}", "study: must be given"),
+        (
+            "study: ../up",
+            "study: expected a name of letters, digits, '.', '_' and '-' that does not start with '.' or '-'",
+        ),
+        (
+            "study: ..",
+            "study: expected a name of letters, digits, '.', '_' and '-' that does not start with '.' or '-'",
+        ),
+        (
+            "study: a b",
+            "study: expected a name of letters, digits, '.', '_' and '-' that does not start with '.' or '-'",
+        ),
+        ("data: {}", "study: must be set"),
         ("study: s\nserach: {}", "serach: unknown key; did you mean 'search'?"),
         ("study: s\nextend: b.yaml", "extend: unknown key; did you mean 'extends'?"),
         ("study: s\nsearch: {sampler: tpee}", "search.sampler: got 'tpee'; did you mean 'tpe'?"),
         ("study: s\nsearch: {trials: 0}", "search.trials: input should be greater than or equal to 1, got 0"),
-        ("study: s\nsearch: {first: [3]}", "search.first.0: a mapping must stand here, got 3"),
-        ("study: s\nresources: [1]", "resources: a mapping must stand here, got [1]"),
+        ("study: s\nsearch: {first: [3]}", "search.first.0: expected a mapping, got 3"),
+        ("study: s\nresources: [1]", "resources: expected a mapping, got [1]"),
         ("study: s\nresources: {workers: 0}", "resources.workers: input should be greater than or equal to 1, got 0"),
         (
             "study: s\nsearch: {first: [{}, {method: {alpha: -1}}]}",
@@ -127,11 +136,11 @@ def test_one_mistake_in_another_section_is_one_line(rest, fault):
         ("zzz=1", "zzz: unknown key; known: ablation, data, resources, search, study, trial"),
         ("extends=b.yaml", "extends: unknown key; known: ablation, data, resources, search, study, trial"),
         ("trial.backbone.choice=[a]", "trial.backbone.choice: unknown key; did you mean 'trial.backbone'?"),
-        ("trial.epochs", "path=value must hold, got 'trial.epochs'"),
+        ("trial.epochs", "expected path=value, got 'trial.epochs'"),
         ("trial.epochs=0", "trial.epochs: input should be greater than or equal to 1, got 0"),
         ("trial.epochs={int: [2, 1]}", "trial.epochs: low <= high must hold, got [2, 1]"),
-        ("trial.epochs=", "trial.epochs: epochs must be given, or stages with epochs of their own; got neither"),
-        ("trial.method=3", "trial.method: a mapping must stand here, got 3"),
+        ("trial.epochs=", "trial.epochs: epochs or stages must be set, got neither"),
+        ("trial.method=3", "trial.method: expected a mapping, got 3"),
         ("search.trials=many", "search.trials: input should be a valid integer, got 'many'"),
     ],
 )
@@ -164,7 +173,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_file():
             "a.yaml: trial.augment.policy: got 'cutuot'; known: autoaugment, autoaugment_cifar10, basic, none, "
             "randaugment, trivialaugment",
             "a.yaml: trial.backbone.choice.a.optimizer.lr: input should be greater than 0, got 0",
-            "a.yaml: trial.backbone.choice.b.epochs: two whole numbers [low, high] must stand here, got [2]",
+            "a.yaml: trial.backbone.choice.b.epochs: expected two whole numbers [low, high], got [2]",
             "a.yaml: search.first.0.backbone: input should be a valid string, got 3",
             "a.yaml: search.first.1.method.gamma: input should be greater than or equal to 0, got -2",
             "--set: trial.seed: input should be a valid integer, got 'x'",
@@ -183,25 +192,25 @@ def test_a_missing_parent_is_named_and_what_can_be_read_is_still_checked():
 @pytest.mark.parametrize("value", ["3", "[b.yaml, c.yaml]"])
 def test_extends_takes_one_path(value):
     [fault] = faults(rest=f"study: s\nextends: {value}")
-    assert fault.startswith("a.yaml: extends: a path must stand here, got ")
+    assert fault.startswith("a.yaml: extends: expected a path, got ")
 
 
 def test_files_that_extend_each_other_in_a_circle_are_refused():
     Path("b.yaml").write_text("extends: c.yaml", encoding="utf-8")
     Path("c.yaml").write_text("extends: a.yaml", encoding="utf-8")
-    circle = "a.yaml -> b.yaml -> c.yaml -> a.yaml"
-    assert faults(rest="study: s\nextends: b.yaml") == [f"c.yaml: extends: goes in a circle: {circle}"]
-    assert faults(rest="study: s\nextends: a.yaml") == ["a.yaml: extends: goes in a circle: a.yaml -> a.yaml"]
+    cycle = "a.yaml -> b.yaml -> c.yaml -> a.yaml"
+    assert faults(rest="study: s\nextends: b.yaml") == [f"c.yaml: extends: forms a cycle: {cycle}"]
+    assert faults(rest="study: s\nextends: a.yaml") == ["a.yaml: extends: forms a cycle: a.yaml -> a.yaml"]
 
 
 def test_a_file_that_cannot_be_read_is_the_only_fault():
     with pytest.raises(SpaceError) as raised:
         load_space(Path("none.yaml"))
     assert raised.value.faults == ["none.yaml: cannot be read (No such file or directory)"]
-    assert faults(rest="- a list") == ["a.yaml: a mapping of sections must stand here, got ['a list']"]
+    assert faults(rest="- a list") == ["a.yaml: expected a mapping of sections, got ['a list']"]
     [fault] = faults(rest="study: s\nstudy: t")
     assert fault.startswith("a.yaml: not valid YAML: ")
-    assert "key 'study' stands twice" in fault
+    assert "key 'study' is repeated" in fault
 
 
 def test_a_stored_space_with_a_mistake_names_its_file():

@@ -19,13 +19,13 @@ def values(**data: Any) -> dict[str, Any]:
 def test_folds_may_not_change_between_runs(before: int | None, after: int | None) -> None:
     (fault,) = find_growth_faults(*(space_from(values(folds=folds), "toy.yaml") for folds in (before, after)))
     was, now = ("null" if folds is None else str(folds) for folds in (before, after))
-    assert fault == f"data.folds was {was} and is {now}: between runs it stays"
+    assert fault == f"data.folds was {was} and is {now}: between runs this must not change"
 
 
 def test_a_study_is_of_all_folds() -> None:
     with pytest.raises(SpaceError) as caught:
         space_from(values(folds=3, fold=1), "toy.yaml")
-    assert caught.value.faults == ["toy.yaml: data.fold: a study has all folds, got 1; leave it out"]
+    assert caught.value.faults == ["toy.yaml: data.fold: must not be set, because a study trains all folds, got 1; remove it"]
 
 
 def test_a_single_training_is_told_to_name_its_fold(tmp_path: Path) -> None:

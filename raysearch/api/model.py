@@ -10,7 +10,7 @@ from PIL import Image
 from raysearch.errors import DataError, UserError
 from raysearch.io import display_path
 from raysearch.predict.checkpoint_set import CheckpointSet, load_set
-from raysearch.predict.decoding import Encoded, decoded
+from raysearch.predict.decoding import Encoded, decode_batches
 
 ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
 """An image file's path, a PIL image, or uint8 [height, width] (grey) or [height, width, 3] (RGB)."""
@@ -66,7 +66,7 @@ class Model:
         if not encoded:
             return np.zeros((0, len(self.classes)))
         faults: list[str] = []
-        votes = [self._set.predict(batch) for _, batch in decoded(encoded, self._set.image_sizes, faults)]
+        votes = [self._set.predict(batch) for _, batch in decode_batches(encoded, self._set.image_sizes, faults)]
         if faults:
             raise DataError(faults)
         probs = np.concatenate(votes)

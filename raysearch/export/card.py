@@ -146,6 +146,15 @@ def _loading(manifest: Manifest) -> Iterator[str]:
     yield from (
         "```",
         "",
+        "In Python, with paths, PIL images or uint8 arrays:",
+        "",
+        "```python",
+        "import raysearch",
+        "",
+        'model = raysearch.load("THIS_FOLDER")',
+        'probs = model.predict_proba(["YOUR_IMAGE"])  # [images, classes], in the order of model.classes',
+        "```",
+        "",
         "One network in plain timm (for a backbone that raysearch adds, `import raysearch.models` first):",
     )
     yield from ("", "```python", "import timm", "")

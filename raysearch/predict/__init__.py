@@ -1,1 +1,1 @@
-"""A checkpoint set, loaded and checked; images to probabilities."""
+"""Loads and verifies checkpoint sets, and predicts class probabilities of images with them."""

@@ -12,21 +12,23 @@ from raysearch.predict.manifest import Tta
 def command(
     set_dir: Annotated[
         Path,
-        typer.Argument(metavar="SET_DIR", help="The set's folder, as raysearch.export wrote it.", show_default=False),
+        typer.Argument(
+            metavar="SET_DIR", help="Folder of the checkpoint set, written by raysearch.export.", show_default=False
+        ),
     ],
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGES...",
-            help="Image files and folders of images (those in folders below too); or Parquet files with a column "
-            "`image`, with or without labels; or one labelled source: `digits`, a folder with train, val or "
-            "test.parquet, or any other with --split.",
+            metavar="IMAGES",
+            help="Image files and folders, which are searched recursively; or Parquet files with a column `image`; or "
+            "one labelled source: `digits`, a folder with train.parquet, val.parquet or test.parquet, or any other "
+            "source with --split.",
             show_default=False,
         ),
     ],
     split: Annotated[
         str | None,
-        typer.Option(help="The split of a labelled source: train, val or test. Default for a source: test."),
+        typer.Option(help="Split of a labelled source: train, val or test. Default: test."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -36,35 +38,41 @@ def command(
         Literal["table", "vipriors"],
         typer.Option(
             "--format",
-            help="`table`: the columns above. `vipriors`: that challenge's submission, a .csv of class indices.",
+            help="`table`: the columns above. `vipriors`: submission file for that challenge, class indices as .csv.",
         ),
     ] = "table",
     top_k: Annotated[
-        int, typer.Option(min=0, help="Add columns top1, top1_prob, ... for so many of the best classes.")
+        int, typer.Option(min=0, help="Add columns top1, top1_prob, ... for the K most probable classes.")
     ] = 0,
     tta: Annotated[
         Tta | None,
-        typer.Option(help="How every member looks at an image: its centre, or ten crops. Default: each as selected."),
+        typer.Option(
+            help="Test-time augmentation for all members: one centre crop or ten crops. Default: as each was selected."
+        ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="The plain vote's probabilities, not calibrated by the set's temperature.")
+        bool, typer.Option("--raw", help="Output the ensemble's probabilities without calibration by the temperature.")
     ] = False,
     skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Images that cannot be read are listed, but are no error.")
+        bool,
+        typer.Option(
+            "--skip-broken", help="Exit with code 0 even if some images cannot be read; they are still listed."
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --out file if it exists.")] = False,
 ) -> None:
     """Classify images with a checkpoint set.
 
-    Columns: id; prediction, a class; confidence, its probability; agreement,
-    the share of the vote (by weight) of the members whose own choice it is;
-    and prob_CLASS for each class.
+    Columns: id; prediction, the class; confidence, its probability; agreement,
+    the total weight of the members that predict the same class; and prob_CLASS
+    for each class.
 
-    An id is the image's path below the folder given, or below the folder that
-    all given lie in; in a Parquet file its `image.path`; its id in a source.
+    The id of an image file is its path relative to the given folder, or to the
+    common folder of all arguments. In a Parquet file it is `image.path`. In a
+    labelled source it is the source's id.
 
-    Images that cannot be read are left out and named at the end, with exit
-    code 2. What is done when a run breaks off is kept in NAME.partial.csv.
+    Images that cannot be read are left out and listed at the end, with exit
+    code 2. If a run is interrupted, NAME.partial.csv keeps the finished rows.
     """
     from raysearch.predict.classify import classify  # imports torch
 

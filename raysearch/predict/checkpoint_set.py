@@ -1,4 +1,4 @@
-"""A checkpoint set in memory: images to probabilities by the members' weighted soft vote."""
+"""A checkpoint set in memory. It predicts the weighted mean of the members' probabilities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from raysearch.ensemble.calibration import scaled
+from raysearch.ensemble.calibration import scale_probs
 from raysearch.errors import SetError, UserError
 from raysearch.io import display_path
 from raysearch.models import Classifier, Inference, build_classifier, infer, infer_tencrop, tencrop_side
@@ -19,21 +19,21 @@ from raysearch.predict.integrity import check_files, read_manifest
 from raysearch.predict.manifest import Manifest, MemberEntry, Tta
 
 Run: TypeAlias = tuple[str, int, int | None]
-"""What one pass over the images is of: a model's folder, the size it sees, and the square of its ten crops if any."""
+"""One pass over the images: the model's folder, its input size in pixels, and the TenCrop square's side or None."""
 
 
 @dataclass(frozen=True)
 class CheckpointSet:
-    """Made by `load_set`, which has checked every file."""
+    """A loaded set. Create it with `load_set`, which verifies every file."""
 
     paths: SetPaths
     manifest: Manifest
     classifiers: Mapping[str, Classifier]
-    """By the models' folder; views of the same weights share one"""
+    """By folder of the model; views of the same weights share one classifier"""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The order of the probabilities' columns"""
+        """Names of the classes, in the order of the columns of the probabilities"""
         return tuple(self.manifest.classes)
 
     @property
@@ -42,12 +42,12 @@ class CheckpointSet:
 
     @property
     def image_sizes(self) -> tuple[int, ...]:
-        """Every size that `predict` needs the images at, in pixels"""
+        """Sizes in pixels at which `predict` needs the images, in ascending order"""
         return tuple(sorted({member.input_side for member in self.members}))
 
     @property
     def runs(self) -> dict[Run, list[int]]:
-        """Every pass that the members need, once, and the indices of those that it serves."""
+        """Every pass that the members need, each once, with the indices of the members that use it."""
         runs: dict[Run, list[int]] = {}
         for index, member in enumerate(self.members):
             for folder in member.folders:
@@ -55,14 +55,18 @@ class CheckpointSet:
         return runs
 
     def predict(self, images: Mapping[int, np.ndarray]) -> np.ndarray:
-        """The same images at each of `image_sizes`, uint8 [samples, size, size, 3], as `raysearch.data` prepares them.
+        """Class probabilities of ``images``, float64 [samples, classes]: the members' weighted mean, not calibrated.
 
-        Returns float64 [samples, classes]: the sum of weight times the member's probabilities, not calibrated.
+        ``images``: the same images at each of `image_sizes`, uint8 [samples, size, size, 3], as `raysearch.data`
+        prepares them.
         """
         return self.vote(self.predict_members(images))
 
     def predict_members(self, images: Mapping[int, np.ndarray]) -> np.ndarray:
-        """float64 [members, samples, classes]: the mean over each member's models; ``images`` as for `predict`."""
+        """Probabilities of each member, float64 [members, samples, classes]: the mean over its models.
+
+        ``images``: as for `predict`.
+        """
         probs = np.zeros((len(self.members), len(images[self.image_sizes[0]]), len(self.classes)))
         for run, shares in self.runs.items():
             inference = self._infer(run, images[run[2] or run[1]])
@@ -72,22 +76,22 @@ class CheckpointSet:
         return probs
 
     def vote(self, member_probs: np.ndarray) -> np.ndarray:
-        """[members, samples, classes] -> float64 [samples, classes]: the weighted sum over the members."""
+        """The weighted sum over the members: [members, samples, classes] -> float64 [samples, classes]."""
         return np.tensordot([member.weight for member in self.members], member_probs, axes=1)
 
     def calibrated(self, probs: np.ndarray) -> np.ndarray:
-        """float64 [samples, classes]: ``probs`` of `predict` by the set's temperature; the best class stays."""
-        return scaled(probs, self.manifest.temperature)
+        """``probs`` of `predict` scaled by the set's temperature, float64 [samples, classes]; same best class."""
+        return scale_probs(probs, self.manifest.temperature)
 
     def with_tta(self, tta: Tta) -> "CheckpointSet":
-        """The same weights and votes, but every member looks at images so, whatever its view; `image_sizes` follow.
+        """The same set, but every member uses ``tta``, whatever its view. `image_sizes` change accordingly.
 
-        The stored figures and the temperature are of the members' own looks.
+        The stored figures and the temperature were measured with the members' own inference modes.
         """
-        return self._with_members([_looking(member, tta) for member in self.members])
+        return self._with_members([_set_tta(member, tta) for member in self.members])
 
     def with_one_model(self, index: int) -> "CheckpointSet":
-        """The same members, each with its ``index``-th model alone: what that fold, or that seed, has trained."""
+        """The same members, each with only its ``index``-th model, which is the model of one fold or one seed."""
         return self._with_members(
             [member.model_copy(update={"models": [member.models[index]]}) for member in self.members]
         )
@@ -102,10 +106,10 @@ class CheckpointSet:
 
 
 def load_set(root: Path) -> CheckpointSet:
-    """Load the set in folder ``root``; onto the GPU where there is one.
+    """Load the set in folder ``root``, onto the GPU if there is one.
 
-    Every listed file is compared with its SHA-256 first, and weights are read from safetensors only, so that
-    nothing in a set is ever executed. Raises `SetError` naming each file that is missing, altered or does not fit.
+    Every listed file is compared with its SHA-256 first. Weights are read only from safetensors files, so nothing in a
+    set is ever executed. Raises `SetError` that names each file that is missing, altered or does not fit.
     """
     paths = SetPaths(root)
     manifest = read_manifest(paths)
@@ -116,8 +120,10 @@ def load_set(root: Path) -> CheckpointSet:
     for member in manifest.members:
         for folder in member.folders:
             if folder not in classifiers:
-                classifier = _load(paths, member, folder, len(manifest.classes), has_aux_head=folder in fused)
-                # As in training, where the predictions that a set must reproduce were made.
+                classifier = _load_classifier(
+                    paths, member, folder, len(manifest.classes), has_aux_head=folder in fused
+                )
+                # The memory format of training: the set must reproduce predictions that were made there.
                 classifiers[folder] = classifier.to(device).to(memory_format=torch.channels_last).eval()
     return CheckpointSet(paths, manifest, classifiers)
 
@@ -127,14 +133,16 @@ def _probs(inference: Inference, member: MemberEntry) -> np.ndarray:
     return inference.final if member.aux_fusion is None else inference.fused(member.aux_fusion)
 
 
-def _looking(member: MemberEntry, tta: Tta) -> MemberEntry:
+def _set_tta(member: MemberEntry, tta: Tta) -> MemberEntry:
     if tta == "center":
         return member.model_copy(update={"tencrop_side": None})
     side = member.tencrop_side or tencrop_side(member.image_size, member.tencrop_share)
     return member.model_copy(update={"tencrop_side": side})
 
 
-def _load(paths: SetPaths, member: MemberEntry, folder: str, num_classes: int, *, has_aux_head: bool) -> Classifier:
+def _load_classifier(
+    paths: SetPaths, member: MemberEntry, folder: str, num_classes: int, *, has_aux_head: bool
+) -> Classifier:
     try:
         classifier = build_classifier(
             member.backbone,
@@ -145,10 +153,10 @@ def _load(paths: SetPaths, member: MemberEntry, folder: str, num_classes: int, *
         )
     except UserError as error:
         raise SetError(f"{display_path(paths.manifest)}: members: {member.name}: {error}") from error
-    parts = {MEMBER_WEIGHTS: classifier.backbone}
+    modules = {MEMBER_WEIGHTS: classifier.backbone}
     if classifier.aux_head is not None:
-        parts[MEMBER_AUX_HEAD] = classifier.aux_head
-    for name, module in parts.items():
+        modules[MEMBER_AUX_HEAD] = classifier.aux_head
+    for name, module in modules.items():
         path = paths.root / folder / name
         try:
             module.load_state_dict(load_file(path))

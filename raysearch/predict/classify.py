@@ -1,4 +1,4 @@
-"""Predictions for images, written to a file or printed."""
+"""Classifies images and writes the predictions to a file or prints them."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,13 @@ from raysearch.io import display_path
 from raysearch.predict.checkpoint_set import load_set
 from raysearch.predict.inputs import First, Images, open_images
 from raysearch.predict.manifest import Tta
-from raysearch.predict.progress import predictions
-from raysearch.predict.table import Columns, shown
-from raysearch.predict.table_file import WRITERS, TableWriter, check_out, table_file
+from raysearch.predict.progress import predict_batches
+from raysearch.predict.table import Columns, format_table
+from raysearch.predict.table_file import WRITERS, TableWriter, check_out, open_table_file
 from raysearch.predict.vipriors import SubmissionWriter, check_submission
 
 ROWS_SHOWN = 20
+"""Number of predictions that are printed without --out."""
 
 
 def classify(
@@ -34,40 +35,42 @@ def classify(
     skip_broken: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Classify ``images`` with the set in ``set_dir``; the arguments are the options of `raysearch.predict`.
+    """Classify ``images`` with the set in ``set_dir``. The other arguments are the options of `raysearch.predict`.
 
-    Raises `UserError`, `SetError` and, after everything readable has been written, `DataError` for unreadable images.
+    Raises `UserError` or `SetError` before anything is predicted. Raises `DataError` for images that cannot be read,
+    after the predictions of all others have been written.
     """
     if is_submission and not out:
-        raise UserError("--format vipriors: needs --out, a .csv file")
+        raise UserError("--format vipriors: requires --out FILE.csv")
     if out:
         check_out(out, overwrite=overwrite, endings=(".csv",) if is_submission else tuple(WRITERS))
     checkpoint_set = load_set(set_dir)
     if tta:
         checkpoint_set = checkpoint_set.with_tta(tta)
     columns = Columns(checkpoint_set.classes, [member.weight for member in checkpoint_set.members], top_k)
-    found = open_images(images, split, checkpoint_set.image_sizes, checkpoint_set.manifest.data)
+    source = open_images(images, split, checkpoint_set.image_sizes, checkpoint_set.manifest.data)
     if is_submission:
-        check_submission(found.ids, checkpoint_set.classes)
+        check_submission(source.ids, checkpoint_set.classes)
     faults: list[str] = []
 
-    def tables(wanted: Images) -> Iterator[pa.Table]:
-        for batch in predictions(checkpoint_set, wanted, faults):
-            yield columns.table(batch, batch.vote if raw else checkpoint_set.calibrated(batch.vote))
+    def predict_tables(images: Images) -> Iterator[pa.Table]:
+        for batch in predict_batches(checkpoint_set, images, faults):
+            yield columns.build_table(batch, batch.vote if raw else checkpoint_set.calibrated(batch.vote))
 
     if out:
-        rows = _write(out, tables(found), _writer(out, columns, is_submission=is_submission), faults)
-        left_out = f"; left out: {len(faults)} of {len(found.ids)} images, which cannot be read" if faults else ""
+        writer = _choose_writer(out, columns, is_submission=is_submission)
+        rows = _write(out, predict_tables(source), writer, faults)
+        left_out = f"; {len(faults)} of {len(source.ids)} images left out: they cannot be read" if faults else ""
         print(f"{rows} predictions written to {display_path(out)}{left_out}")
     else:
-        _print(list(tables(First(found, ROWS_SHOWN))), top_k, len(found.ids))
+        _print(list(predict_tables(First(source, ROWS_SHOWN))), top_k, len(source.ids))
     if faults and skip_broken:
         print(*(f"skipped: {fault}" for fault in faults), sep="\n", file=sys.stderr)
     elif faults:
         raise DataError(faults)
 
 
-def _writer(out: Path, columns: Columns, *, is_submission: bool) -> Callable[[Path], TableWriter]:
+def _choose_writer(out: Path, columns: Columns, *, is_submission: bool) -> Callable[[Path], TableWriter]:
     if is_submission:
         return partial(SubmissionWriter, classes=columns.classes)
     return partial(WRITERS[out.suffix], schema=columns.schema)
@@ -76,8 +79,8 @@ def _writer(out: Path, columns: Columns, *, is_submission: bool) -> Callable[[Pa
 def _write(
     out: Path, tables: Iterator[pa.Table], open_writer: Callable[[Path], TableWriter], faults: Sequence[str]
 ) -> int:
-    """Rows written; there is no file, but a `DataError`, where no image can be read."""
-    with table_file(out, open_writer) as file:
+    """Write ``tables``; return the number of rows. If no image can be read, write no file and raise `DataError`."""
+    with open_table_file(out, open_writer) as file:
         for table in tables:
             file.write(table)
         if not file.rows:
@@ -87,6 +90,6 @@ def _write(
 
 def _print(tables: Sequence[pa.Table], top_k: int, count: int) -> None:
     rows = pa.concat_tables(tables)
-    Console(markup=False, highlight=False, soft_wrap=True).print(shown(rows, top_k))
+    Console(markup=False, highlight=False, soft_wrap=True).print(format_table(rows, top_k))
     if count > ROWS_SHOWN:
-        print(f"{count - ROWS_SHOWN} more; --out predictions.csv keeps them all, with every probability")
+        print(f"{count - ROWS_SHOWN} more; --out predictions.csv writes them all, with every probability")

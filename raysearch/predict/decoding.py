@@ -1,4 +1,4 @@
-"""Encoded images from anywhere to arrays at every size that a set needs: each image is read and decoded once."""
+"""Decodes images into arrays at every size that a set needs. Each image is read and decoded once."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -12,12 +12,12 @@ from PIL import Image
 from raysearch.data.images import BadImage, decode, decoding_pool, square, to_rgb
 
 LARGEST_BATCH = 100
-"""Images, as many as `raysearch.models.infer` takes at once"""
+"""Maximum number of images per batch; `raysearch.models.infer` takes as many at once"""
 BATCH_BYTES = 128 * 2**20
-"""Of pixels that a batch holds, at all sizes together"""
+"""Maximum size of a batch's pixels, at all image sizes together"""
 
 Batch: TypeAlias = tuple[list[str], dict[int, np.ndarray]]
-"""Sample ids, and by image size uint8 [batch, size, size, 3]."""
+"""Sample ids, and the images by size: uint8 [batch, size, size, 3]."""
 
 
 class Encoded(NamedTuple):
@@ -25,23 +25,23 @@ class Encoded(NamedTuple):
 
     sample_id: str
     where: str
-    """What messages call it"""
+    """Name of the image in messages"""
     stored: bytes | Path | Image.Image | None
     """The encoded image, or the file that holds it; None: it is not there"""
 
 
-def batch_size_of(image_sizes: Sequence[int]) -> int:
-    """Images that are held at once, so that memory does not grow with their number, and little with their size."""
+def choose_batch_size(image_sizes: Sequence[int]) -> int:
+    """Number of images per batch, which limits the memory for pixels to `BATCH_BYTES`, but at least one."""
     return max(1, min(LARGEST_BATCH, BATCH_BYTES // sum(3 * size**2 for size in image_sizes)))
 
 
-def decoded(images: Iterable[Encoded], image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
-    """``images`` in batches and in order; those that cannot be read are left out, each with a line in ``faults``."""
+def decode_batches(images: Iterable[Encoded], image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
+    """Decode ``images`` in batches, in order. Leaves out unreadable images and adds a line to ``faults`` for each."""
     images = iter(images)
-    batch_size = batch_size_of(image_sizes)
+    batch_size = choose_batch_size(image_sizes)
     while group := list(islice(images, batch_size)):
         with decoding_pool() as pool:
-            results = list(pool.map(partial(_squares, image_sizes=image_sizes), group))
+            results = list(pool.map(partial(_prepare, image_sizes=image_sizes), group))
         faults += [result for result in results if isinstance(result, str)]
         good = [(image.sample_id, r) for image, r in zip(group, results, strict=True) if not isinstance(r, str)]
         if good:
@@ -49,10 +49,10 @@ def decoded(images: Iterable[Encoded], image_sizes: Sequence[int], faults: list[
             yield list(ids), dict(zip(image_sizes, map(np.stack, zip(*squares, strict=True)), strict=True))
 
 
-def _squares(image: Encoded, image_sizes: Sequence[int]) -> list[np.ndarray] | str:
-    """The image at each size, or a fault."""
+def _prepare(image: Encoded, image_sizes: Sequence[int]) -> list[np.ndarray] | str:
+    """The image at each size, or a message if it cannot be read."""
     if image.stored is None:
-        return f"{image.where}: no bytes; the image itself must be in the file"
+        return f"{image.where}: no bytes; the file must contain the image itself"
     try:
         if isinstance(image.stored, Image.Image):
             return [square(to_rgb(image.stored), size) for size in image_sizes]

@@ -1,4 +1,4 @@
-"""Images without labels: files and folders of files, and Parquet files in the Hugging Face image layout."""
+"""Images without labels: image files, folders, and Parquet files in the Hugging Face image layout."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,80 +11,86 @@ import pyarrow.parquet as pq
 from raysearch.data.images import find_images
 from raysearch.errors import DataError
 from raysearch.io import display_path
-from raysearch.predict.decoding import Batch, Encoded, batch_size_of, decoded
+from raysearch.predict.decoding import Batch, Encoded, choose_batch_size, decode_batches
 
 BUFFER_BYTES = 2**20
-"""Read at once of a Parquet file, which would else have all images of a row group in memory."""
+"""Read buffer for Parquet files. Without it, pyarrow loads all images of a row group into memory."""
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files; an id is the path below the folder given, or below the one that all given lie in."""
+    """Image files. An id is the path relative to the given folder, or to the common folder of all arguments."""
 
     ids: Sequence[str]
     paths: Sequence[Path]
 
     def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
-        """As `raysearch.predict.decoding.decoded` hands them out."""
+        """See `Images.batches`."""
         pairs = zip(self.ids, self.paths, strict=True)
-        return decoded((Encoded(name, display_path(path), path) for name, path in pairs), image_sizes, faults)
+        return decode_batches((Encoded(name, display_path(path), path) for name, path in pairs), image_sizes, faults)
 
 
 @dataclass(frozen=True)
 class ParquetFiles:
-    """The column `image` of Parquet files; an id is `image.path`, or ``<file>/<row>`` for all rows where those paths
-    are missing or not unique."""
+    """The column `image` of Parquet files.
+
+    An id is `image.path`. If a path is missing or not unique, all ids are ``<file>/<row>`` instead.
+    """
 
     ids: Sequence[str]
     paths: Sequence[Path]
 
     def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
-        """As `raysearch.predict.decoding.decoded` hands them out. Raises `DataError` for a damaged file."""
-        return decoded(self._images(batch_size_of(image_sizes)), image_sizes, faults)
+        """See `Images.batches`. Raises `DataError` for a damaged file."""
+        return decode_batches(self._images(choose_batch_size(image_sizes)), image_sizes, faults)
 
     def _images(self, batch_size: int) -> Iterator[Encoded]:
         ids = iter(self.ids)
         for path in self.paths:
             where = display_path(path)
-            for row, stored in enumerate(_stored(path, batch_size)):
+            for row, stored in enumerate(_read_images(path, batch_size)):
                 name = next(ids)
                 yield Encoded(name, f"{where}: row {row} ({name})", stored)
 
 
 def open_files(texts: Sequence[str]) -> ImageFiles:
-    """Files and every image below folders, each once. Raises one `DataError` for all that is wrong with them."""
+    """Collect files and all images below folders, each once. Raises one `DataError` that lists every fault."""
     faults: list[str] = []
-    found: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     for path in map(Path, texts):
         try:
-            found |= {_absolute(image): image for image in find_images(path)}
+            images |= {_absolute(image): image for image in find_images(path)}
         except DataError as error:
             faults += error.faults
     if faults:
         raise DataError(faults)
     folders = [path if path.is_dir() else path.parent for path in (_absolute(Path(text)) for text in texts)]
     root = os.path.commonpath(folders)
-    return ImageFiles([path.relative_to(root).as_posix() for path in found], list(found.values()))
+    return ImageFiles([path.relative_to(root).as_posix() for path in images], list(images.values()))
 
 
 def open_parquet(texts: Sequence[str]) -> ParquetFiles:
-    """Raises one `DataError` for all files that are missing, not Parquet, or without a column `image` as above."""
+    """Open Parquet files.
+
+    Raises one `DataError` that lists all files that are missing, are not Parquet, or have no valid column `image`.
+    """
     paths = list(dict.fromkeys(map(Path, texts)))
-    if faults := [fault for path in paths if (fault := _fault_of(path))]:
+    if faults := [fault for path in paths if (fault := _check_parquet(path))]:
         raise DataError(faults)
     columns = {path: pq.ParquetFile(path).read(["image.path"])["image"] for path in paths}
-    given = [row and row["path"] for column in columns.values() for row in column.to_pylist()]
-    if all(given) and len(set(given)) == len(given):
-        return ParquetFiles(given, paths)
+    names = [row and row["path"] for column in columns.values() for row in column.to_pylist()]
+    if all(names) and len(set(names)) == len(names):
+        return ParquetFiles(names, paths)
     return ParquetFiles([f"{path.stem}/{row}" for path in paths for row in range(len(columns[path]))], paths)
 
 
 def _absolute(path: Path) -> Path:
-    """Without `..`, and with links as they are called."""
+    """Absolute path without `..`. Unlike `Path.resolve`, keeps symbolic links, so that ids use the given names."""
     return Path(os.path.normpath(path.absolute()))
 
 
-def _fault_of(path: Path) -> str | None:
+def _check_parquet(path: Path) -> str | None:
+    """A message if ``path`` is not a Parquet file with a column `image` of bytes and path; else None."""
     where = display_path(path)
     if not path.is_file():
         return f"{where}: no such file"
@@ -100,8 +106,8 @@ def _fault_of(path: Path) -> str | None:
     return f"{where}: column 'image' must be struct<bytes: binary, path: string>, got {got}"
 
 
-def _stored(path: Path, batch_size: int) -> Iterator[bytes | None]:
-    """The encoded image of each row."""
+def _read_images(path: Path, batch_size: int) -> Iterator[bytes | None]:
+    """The encoded image of each row; None for a row without one."""
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size, columns=["image.bytes"]):

@@ -1,4 +1,4 @@
-"""The images that a verb is given, batch by batch at every size that a set needs: files, or a source's split."""
+"""Input images of a command, in batches at every size that a set needs: files, or a split of a labelled source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.data.records import split_name
 from raysearch.data.sources import available_splits, detect_folder_kind, source_folder
 from raysearch.errors import DataError
-from raysearch.predict.decoding import Batch, batch_size_of
+from raysearch.predict.decoding import Batch, choose_batch_size
 from raysearch.predict.files import open_files, open_parquet
 
 
 class Images(Protocol):
-    """Images in an order of their own."""
+    """An ordered collection of images."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """All of them, each once."""
+        """Ids of all images, in order."""
 
     def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
-        """Those that can be read, in the order of `ids`; ``faults`` gets a line for each that cannot."""
+        """Batches of the readable images, in the order of `ids`; ``faults`` gets a line for each other image."""
 
 
 @dataclass(frozen=True)
 class First:
-    """The first ``count`` of other images."""
+    """The first ``count`` images of a collection."""
 
     images: Images
     count: int
@@ -49,10 +49,11 @@ class First:
 
 @dataclass(frozen=True)
 class LabelledSplit:
-    """One split of a labelled source, opened at every size; the datasets differ in nothing else."""
+    """One split of a labelled source. Its datasets differ only in image size."""
 
     name: str
     datasets: dict[int, Dataset]
+    """By image size in pixels"""
 
     @property
     def dataset(self) -> Dataset:
@@ -64,43 +65,44 @@ class LabelledSplit:
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 [samples], indices in the source's classes"""
+        """int64 [samples]: indices into the classes of the source"""
         return self.dataset.splits[self.name].labels
 
     def batches(self, image_sizes: Sequence[int], faults: list[str]) -> Iterator[Batch]:
-        """In the order of the split, of which every image is readable."""
+        """See `Images.batches`. Every image of a split is readable, so ``faults`` stays empty."""
         splits = {size: self.datasets[size].splits[self.name] for size in image_sizes}
-        batch_size = batch_size_of(image_sizes)
+        batch_size = choose_batch_size(image_sizes)
         for start in range(0, len(self.ids), batch_size):
             rows = slice(start, start + batch_size)
             yield list(self.ids[rows]), {size: split.images[rows] for size, split in splits.items()}
 
 
 def open_images(texts: Sequence[str], split: str | None, image_sizes: Sequence[int], data: DataConfig) -> Images:
-    """What ``texts`` mean: a source if ``split`` is given, or if it is `digits` or a folder of Parquet files; Parquet
-    files; else image files and folders of them.
+    """Open the images that the command-line arguments ``texts`` name.
 
-    ``data`` as in `open_split`. Raises `DataError` as the source or the search for files does.
+    They name a labelled source if ``split`` is given, or if the only argument is `digits` or a folder of Parquet files.
+    Otherwise they are Parquet files, or image files and folders. ``data``: see `open_split`. Raises `DataError` for
+    arguments that cannot be opened or do not go together.
     """
     if split or _is_source(texts):
         if len(texts) > 1:
-            raise DataError(f"--split {split}: goes with one source, got {len(texts)}: {', '.join(texts)}")
+            raise DataError(f"--split {split}: requires exactly one source, got {len(texts)}: {', '.join(texts)}")
         return open_split(texts[0], split or "test", image_sizes, data)
     is_parquet = [text.lower().endswith(".parquet") for text in texts]
     if all(is_parquet):
         return open_parquet(texts)
     if any(is_parquet):
-        raise DataError(f"{texts[is_parquet.index(True)]}: Parquet files and other images cannot be given together")
+        raise DataError(f"{texts[is_parquet.index(True)]}: Parquet files cannot be mixed with other images")
     return open_files(texts)
 
 
 def open_split(source: str, split: str, image_sizes: Sequence[int], data: DataConfig) -> LabelledSplit:
-    """Only ``split`` of ``source``, at every size; raises one `DataError` with every fault of it.
+    """Open ``split`` of ``source`` at every size. Raises one `DataError` that lists every fault of the split.
 
-    A source without splits of its own is split by the settings in ``data``, the study's, so that its `test` holds
-    nothing that the study has learned from; and where the study has merged train and held_out, so are the source's.
+    ``data``: data settings of the study. A source without splits is split by these settings, so its `test` contains no
+    image that the study has learned from. If the study merged train and held_out, they are merged here, too.
     """
-    name, config = split_name(split), _split_as(source, data)
+    name, config = split_name(split), _configure_source(source, data)
     return LabelledSplit(name, {size: open_dataset(config, size, [name]) for size in image_sizes})
 
 
@@ -111,11 +113,11 @@ def _is_source(texts: Sequence[str]) -> bool:
     return texts[0] == "digits" or (path.is_dir() and detect_folder_kind(path) == "parquet")
 
 
-def _split_as(source: str, data: DataConfig) -> DataConfig:
-    """``source`` with its splits made as those of ``data``, as far as it leaves them to be made."""
+def _configure_source(source: str, data: DataConfig) -> DataConfig:
+    """Data settings for ``source``. Splits that the source does not define are made as in ``data``."""
     config = DataConfig(source=source)
     if source == "digits" or detect_folder_kind(source_folder(config)) == "class_folders":
-        # With folds every image of train and held_out is some model's to learn from: they stay as they are called.
+        # With folds, some model learns from every image of train and held_out, so no fold is held out here.
         return data.model_copy(update={"source": source, "folds": None, "fold": None})
     if not {"train", "held_out"} <= set(available_splits(config)):
         return config

@@ -9,58 +9,58 @@ from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEW
 from raysearch.section import Section
 
 FORMAT_VERSION: Final = 2
-"""Counts up when a set of this format can no longer be read as one of the format before."""
+"""Increases when readers of the previous format can no longer read the new one."""
 Side = Annotated[int, Field(ge=1)]
-"""Of a square image, in pixels."""
+"""Side of a square image, in pixels."""
 
 
 Tta: TypeAlias = Literal["center", "tencrop"]
-"""Test-time augmentation: the whole square once, or ten crops of a larger one."""
+"""Test-time augmentation: the centre square once, or ten crops of a larger square."""
 
 
 class _Stored(Section):
-    """A part of the manifest; keys that a later version adds are passed over."""
+    """A section of the manifest. Unknown keys, which a later version may add, are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class ModelEntry(_Stored):
-    """The weights of one training."""
+    """One network: the weights of one training."""
 
     folder: str
-    """Below the set, with slashes, in timm's local-dir layout; views of the same weights share it."""
+    """Path relative to the set, with slashes, in timm's local-dir layout. Views of the same weights share it."""
     fold: int | None = None
-    """Of a member of a study with `data.folds`: the fold that these weights have not learned from."""
+    """In a study with `data.folds`: the fold that was held out from this training."""
     refit: int | None = None
-    """Of a refitted member: the trial, in the refit's own study, that trained these weights."""
+    """For a refitted member: number of the trial in the refit's study that trained these weights."""
     seed: int
-    """Of the training."""
+    """Seed of the training."""
 
 
 class MemberEntry(_Stored):
-    """One view of one trial, and its share of the vote; its probabilities are the mean of its models'."""
+    """One view of one trial, and its weight in the ensemble. Its probabilities are the mean over its models."""
 
     name: str
     trial: int
     view: Annotated[str, Field(pattern=f"^{VIEW_PATTERN}$")]
     weight: Annotated[float, Field(gt=0, le=1)]
     models: Annotated[list[ModelEntry], Field(min_length=1)]
-    """One; or one a fold (`data.folds`), in their order; or, refitted, one a seed."""
+    """One model; with `data.folds` one per fold, in order; after a refit one per seed."""
     backbone: str
     image_size: Side
-    """Side of the square image the network sees, in pixels."""
+    """Side of the network's square input, in pixels."""
     tencrop_side: Side | None = None
-    """Side of the square that a TenCrop view's crops are taken from, in pixels; None in other views."""
+    """Side in pixels of the square from which a TenCrop view takes its crops; None in other views."""
     tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
-    """Side of a crop as a share of that square's, should TenCrop be asked for."""
+    """Ratio of the crop's side to the square's side, for `--tta tencrop`."""
     aux_fusion: Probability | None
-    """The auxiliary head's share in a fused view; None in a final one."""
+    """Weight of the auxiliary head in a fused view; None in a final view."""
     aux_stage: int | None = None
-    """The stage that the auxiliary head sits on, an index into timm's `feature_info`; None: the last but one."""
+    """Stage of the auxiliary head, an index into timm's `feature_info`; None: the second to last stage."""
     contribution: dict[str, Any] | None = None
-    """What the ensemble gains by this member, as in the study's ensemble file."""
+    """Gain of the ensemble from this member, as in the study's ensemble file."""
     config: dict[str, Any]
-    """The trial's `TrainingConfig`, as it was; of several models that of the first, but for fold or seed."""
+    """The `TrainingConfig` of the first model; other models differ only in fold or seed."""
 
     @property
     def is_fused(self) -> bool:
@@ -68,17 +68,17 @@ class MemberEntry(_Stored):
 
     @property
     def input_side(self) -> int:
-        """Side of the square image that its prediction starts from, in pixels."""
+        """Side in pixels of the square image that a prediction needs."""
         return self.tencrop_side or self.image_size
 
     @property
     def folders(self) -> list[str]:
-        """Of its models, below the set."""
+        """Folders of the models, relative to the set."""
         return [model.folder for model in self.models]
 
     @property
     def files(self) -> list[str]:
-        """The files that its prediction needs, as the manifest lists them."""
+        """Files that a prediction needs, relative to the set."""
         names = [MEMBER_CONFIG, MEMBER_WEIGHTS, *([MEMBER_AUX_HEAD] if self.is_fused else [])]
         return [f"{folder}/{name}" for folder in self.folders for name in names]
 
@@ -91,58 +91,58 @@ class OnnxInput(_Stored):
 
 
 class OnnxEntry(_Stored):
-    """The whole weighted vote as one ONNX file, normalisation and crops included."""
+    """The whole ensemble as one ONNX file, with normalisation and crops."""
 
     file: str
-    """Below the set."""
+    """Path relative to the set."""
     inputs: Annotated[list[OnnxInput], Field(min_length=1)]
     outputs: list[str]
-    """`probs`, float32 [batch, classes], and `calibrated`: the same by `temperature`."""
+    """`probs`, float32 [batch, classes], and `calibrated`: `probs` scaled by `temperature`."""
     opset: int
 
 
 class Provenance(_Stored):
-    """Who trained the weights, with what."""
+    """Origin of the weights."""
 
     study: str
     commit: str | None = None
-    """The git commit of the raysearch that trained, where it ran from a checkout."""
+    """Git commit of raysearch at training time, if it ran from a checkout."""
     versions: dict[str, str] = Field(default_factory=dict)
-    """What the members were trained with."""
+    """Library versions at training time."""
     trained: str | None = None
-    """When the study began: ISO 8601, UTC."""
+    """Start of the study: ISO 8601, UTC."""
     exported: str | None = None
-    """When the set was written: ISO 8601, UTC."""
+    """Time of the export: ISO 8601, UTC."""
     data_licence: str | None = None
-    """Of the images that the members have learned from, as their source states it; None: it states none."""
+    """Licence of the training images, word for word from their source; None: the source states none."""
 
 
 class Manifest(_Stored):
-    """Everything about a set but the weights themselves."""
+    """Everything about a set except the weights."""
 
     format_version: Literal[2] = FORMAT_VERSION
     name: str
-    """The ensemble's name."""
+    """Name of the ensemble."""
     study: str
     classes: Annotated[list[str], Field(min_length=2)]
-    """The order of the probabilities' columns."""
+    """Names of the classes, in the order of the columns of the probabilities."""
     split: str
-    """The split that decided on the ensemble."""
+    """Split on which the ensemble was selected."""
     fingerprint: str
-    """Of the data that the members were trained with."""
+    """SHA-256 of the labelled images of the study (of the refit, if `refitted`)."""
     data: DataConfig
-    """How that data was split: the images of `test` are those no decision has seen."""
+    """Source and split settings of that data. No selection used the images of `test`."""
     members: Annotated[list[MemberEntry], Field(min_length=1)]
     temperature: Positive = 1.0
-    """T in p^(1/T), normalised: makes the vote's probabilities as often right as they say."""
+    """Calibration temperature T: p^(1/T), normalised to sum 1 (Guo et al. 2017)."""
     refitted: bool = False
-    """Whether the members were trained again, on train and held_out together, since `figures` were found: they, and
-    `temperature`, are then of the members as searched."""
+    """Whether the members were trained again on train and held_out together. `figures` and `temperature` then describe
+    the members before that."""
     figures: dict[str, Any]
-    """`in_sample`, `cross_fitted`, `best_single`, `gain` and more, as in the study's ensemble file."""
+    """`in_sample`, `cross_fitted`, `best_single`, `gain` and others, as in the study's ensemble file."""
     provenance: Provenance
     onnx: OnnxEntry | None = None
     versions: dict[str, str]
-    """What the set was written with."""
+    """Library versions at export time."""
     files: dict[str, str]
-    """SHA-256 of every file of the set but this one, by path below the set."""
+    """SHA-256 of every file of the set except the manifest, by path relative to the set."""

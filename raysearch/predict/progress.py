@@ -1,4 +1,4 @@
-"""A set over all batches of some images, with a progress bar where someone watches."""
+"""Predicts batches of images with a set, with a progress bar on a terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from raysearch.predict.inputs import Images
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What a set makes of a batch of images."""
+class PredictedBatch:
+    """Predictions of a set for one batch of images."""
 
     ids: list[str]
     members: np.ndarray
     """float64 [members, samples, classes]"""
     vote: np.ndarray
-    """float64 [samples, classes]: their weighted mean, not calibrated"""
+    """float64 [samples, classes]: the weighted mean of the members, not calibrated"""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def predictions(checkpoint_set: CheckpointSet, images: Images, faults: list[str]) -> Iterator[Predicted]:
-    """Batch by batch, so that no more than one is in memory; ``faults`` gets a line for each image that cannot be read.
+def predict_batches(checkpoint_set: CheckpointSet, images: Images, faults: list[str]) -> Iterator[PredictedBatch]:
+    """Predict batch by batch; only one batch is in memory. ``faults`` gets a line for each image that cannot be read.
 
-    The bar goes to stderr, and only to a terminal.
+    The progress bar goes to stderr, and only if that is a terminal.
     """
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("images, left"))
     console = Console(stderr=True)
@@ -40,6 +40,6 @@ def predictions(checkpoint_set: CheckpointSet, images: Images, faults: list[str]
         done = 0
         for ids, batch in images.batches(checkpoint_set.image_sizes, faults):
             members = checkpoint_set.predict_members(batch)
-            yield Predicted(ids, members, checkpoint_set.vote(members))
+            yield PredictedBatch(ids, members, checkpoint_set.vote(members))
             done += len(ids)
             progress.update(task, completed=done + len(faults))

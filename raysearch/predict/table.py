@@ -1,4 +1,4 @@
-"""Predictions as a table: one row an image."""
+"""Predictions as a table with one row per image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +8,27 @@ import pyarrow as pa
 from rich.table import Table
 
 from raysearch.errors import UserError
-from raysearch.predict.progress import Predicted
+from raysearch.predict.progress import PredictedBatch
 
 
 @dataclass(frozen=True)
 class Columns:
-    """`id`, `prediction` (a class name), `confidence` (its probability), `agreement`, `top1`, `top1_prob`, ... as far
-    as asked for, and a `prob_<class>` for each class.
+    """Columns of the table of predictions.
 
-    `agreement`: the share of the vote, by weight, of the members whose own best class is the prediction.
+    They are `id`, `prediction` (class name), `confidence` (its probability), `agreement`, then `top1`, `top1_prob`, ...
+    up to ``top_k``, then `prob_<class>` for each class.
+
+    `agreement`: total weight of the members whose own best class is the prediction, from 0 to 1.
     """
 
     classes: Sequence[str]
     weights: Sequence[float]
-    """Of the members; they sum to 1"""
+    """Weights of the members, which sum to 1"""
     top_k: int = 0
 
     def __post_init__(self) -> None:
         if self.top_k > len(self.classes):
-            raise UserError(f"--top-k: must be at most {len(self.classes)}, the set's classes, got {self.top_k}")
+            raise UserError(f"--top-k: must be at most {len(self.classes)}, the number of classes, got {self.top_k}")
 
     @property
     def schema(self) -> pa.Schema:
@@ -46,10 +48,11 @@ class Columns:
             ]
         )
 
-    def table(self, batch: Predicted, probs: np.ndarray) -> pa.Table:
-        """A row for each image of ``batch``, with ``probs`` float64 [samples, classes]: its vote, or that calibrated.
+    def build_table(self, batch: PredictedBatch, probs: np.ndarray) -> pa.Table:
+        """A table with one row per image of ``batch``.
 
-        The order of the classes is the vote's, of equals the first class first.
+        ``probs``: float64 [samples, classes], the uncalibrated or calibrated probabilities to show. The ranking of the
+        classes uses the uncalibrated ones; of equal classes, the first one wins.
         """
         names = np.array(self.classes, dtype=object)
         order = np.argsort(-batch.vote, axis=1, kind="stable")
@@ -57,16 +60,16 @@ class Columns:
         tops = [column for k in range(self.top_k) for column in (names[order[:, k]], in_order[:, k])]
         best = order[:, 0]
         agreement = np.array(self.weights) @ (batch.members.argmax(axis=2) == best)
-        agreement = agreement.round(9)
+        agreement = agreement.round(9)  # hides rounding errors of the sum, such as 0.9999999999999999
         columns = [batch.ids, names[best], in_order[:, 0], agreement, *tops, *probs.T]
         return pa.table(
             [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)], self.schema
         )
 
 
-def shown(rows: pa.Table, top_k: int) -> Table:
-    """For the terminal, without the columns of single classes; of the next best classes, the probability stands beside
-    the name."""
+def format_table(rows: pa.Table, top_k: int) -> Table:
+    """A table for the terminal, without the `prob_<class>` columns. Names of the next best classes include their
+    probability."""
     next_best = [f"top{k}" for k in range(2, top_k + 1)]
     table = Table()
     table.add_column("id", overflow="fold")

@@ -1,4 +1,4 @@
-"""A file of predictions, written as they are made: it takes its name when the last is in, and a part is kept."""
+"""Writes predictions batch by batch to a temporary file, which is renamed at the end or kept as a partial file."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class TableWriter(Protocol):
-    """What `pyarrow` has for each format."""
+    """Interface of the writers in `pyarrow`."""
 
     def write(self, table: pa.Table) -> None: ...
 
@@ -30,45 +30,45 @@ WRITERS: dict[str, Callable[..., TableWriter]] = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": pyarrow.parquet.ParquetWriter,
 }
-"""By the file's ending; called with the path and ``schema``."""
+"""Writer classes by file ending. Arguments: the path and ``schema``."""
 
 
 class TableFile:
-    """An open file of predictions; every way that the disk refuses is a `UserError`."""
+    """An open file of predictions. Turns every `OSError` into a `UserError`."""
 
-    def __init__(self, out: Path, aside: Path, open_writer: Callable[[Path], TableWriter]) -> None:
+    def __init__(self, out: Path, temporary: Path, open_writer: Callable[[Path], TableWriter]) -> None:
         self._out = out
-        self._aside = aside
+        self._temporary = temporary
         self.rows = 0
         self.size_bytes = 0
-        """Of the file when those rows were in it"""
-        self.is_refused = False
-        with self._refusing():
-            self._writer = open_writer(aside)
+        """Size of the file after the last complete write of ``rows`` rows"""
+        self.has_failed = False
+        with self._translate_errors():
+            self._writer = open_writer(temporary)
 
     def write(self, table: pa.Table) -> None:
-        with self._refusing():
+        with self._translate_errors():
             self._writer.write(table)
-            self.size_bytes = self._aside.stat().st_size
+            self.size_bytes = self._temporary.stat().st_size
         self.rows += table.num_rows
 
     def close(self) -> None:
-        with self._refusing():
+        with self._translate_errors():
             self._writer.close()
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.is_refused = True
+            self.has_failed = True
             raise UserError(
                 f"--out {display_path(self._out)}: cannot be written ({error.strerror or error})"
             ) from error
 
 
 def check_out(out: Path, *, overwrite: bool, endings: tuple[str, ...] = tuple(WRITERS)) -> None:
-    """Refuse a file that cannot be written, or that is in the way, before anything is computed for it."""
+    """Check before any computation that ``out`` can be written. Raises `UserError` if not, or if it exists."""
     require_local("--out", out)
     where = f"--out {display_path(out)}"
     if out.suffix not in endings:
@@ -76,8 +76,8 @@ def check_out(out: Path, *, overwrite: bool, endings: tuple[str, ...] = tuple(WR
     if out.is_dir():
         raise UserError(f"{where}: is a folder; give a file")
     if out.exists() and not overwrite:
-        raise UserError(f"{where}: exists already; give another name, or --overwrite to replace it")
-    probe = _aside(out)
+        raise UserError(f"{where}: already exists; choose another name, or replace it with --overwrite")
+    probe = _temporary_path(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -87,37 +87,37 @@ def check_out(out: Path, *, overwrite: bool, endings: tuple[str, ...] = tuple(WR
 
 
 @contextmanager
-def table_file(out: Path, open_writer: Callable[[Path], TableWriter]) -> Iterator[TableFile]:
-    """A file aside that becomes ``out`` when the block ends.
+def open_table_file(out: Path, open_writer: Callable[[Path], TableWriter]) -> Iterator[TableFile]:
+    """Open a temporary file that is renamed to ``out`` when the block ends.
 
-    If the block breaks off, the rows so far become ``<out>.partial.<ending>``, and a warning says so.
+    If the block raises, the finished rows are kept in ``<out>.partial.<ending>``, and a warning names that file.
     """
-    aside = _aside(out)
+    temporary = _temporary_path(out)
     try:
-        file = TableFile(out, aside, open_writer)
+        file = TableFile(out, temporary, open_writer)
         try:
             yield file
         except BaseException:
-            _keep_part(file, aside, out)
+            _keep_partial(file, temporary, out)
             raise
         file.close()
-        aside.replace(out)
+        temporary.replace(out)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _keep_part(file: TableFile, aside: Path, out: Path) -> None:
-    """Where the disk has refused, whole rows of CSV; a Parquet file without its end cannot be read."""
+def _keep_partial(file: TableFile, temporary: Path, out: Path) -> None:
+    """Keep the finished rows. After a disk error, only CSV can be kept: Parquet needs a complete footer."""
     with suppress(UserError):
         file.close()
-    if not file.rows or (file.is_refused and out.suffix != ".csv"):
+    if not file.rows or (file.has_failed and out.suffix != ".csv"):
         return
-    if file.is_refused:
-        os.truncate(aside, file.size_bytes)
-    part = out.with_suffix(f".partial{out.suffix}")
-    aside.replace(part)
-    log.warning("%s: the %d predictions made so far", display_path(part), file.rows)
+    if file.has_failed:
+        os.truncate(temporary, file.size_bytes)  # removes a row that was written in part
+    partial = out.with_suffix(f".partial{out.suffix}")
+    temporary.replace(partial)
+    log.warning("%s: contains the %d predictions made so far", display_path(partial), file.rows)
 
 
-def _aside(out: Path) -> Path:
+def _temporary_path(out: Path) -> Path:
     return out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")

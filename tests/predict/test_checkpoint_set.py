@@ -22,13 +22,13 @@ WEIGHTS = "members/0001-student/model.safetensors"
 
 @pytest.fixture
 def spoilt(small_set: Path, tmp_path: Path) -> Path:
-    """A copy of the small set, to be spoilt."""
+    """A copy of the small set that tests may damage."""
     return shutil.copytree(small_set, tmp_path / "set")
 
 
 @pytest.fixture
 def edit(spoilt: Path) -> Callable[[Callable[[dict[str, Any]], object]], None]:
-    """Changes the spoilt set's manifest."""
+    """Changes the manifest of the damaged set."""
 
     def change(how: Callable[[dict[str, Any]], object]) -> None:
         manifest = json.loads((spoilt / "ensemble.json").read_text())
@@ -64,28 +64,28 @@ def test_a_changed_byte_and_a_missing_file_are_both_named(spoilt: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/hostname", "members/../../x", "a\\..\\b"])
-def test_a_path_out_of_the_set_is_refused_by_name(
+def test_a_path_outside_the_set_is_refused_by_name(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None], name: str
 ) -> None:
     edit(lambda manifest: manifest["files"].update({name: "0" * 64}))
     with pytest.raises(SetError) as caught:
         load_set(spoilt)
-    assert f"ensemble.json: files: {name!r} must lie below the set" in str(caught.value)
+    assert f"ensemble.json: files: {name!r} must be inside the set" in str(caught.value)
 
 
 def test_a_member_whose_files_are_not_listed_is_refused_by_name(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
 ) -> None:
     edit(lambda manifest: manifest["members"][0]["models"][0].update({"folder": "../elsewhere"}))
-    with pytest.raises(SetError, match=r"'\.\./elsewhere/model\.safetensors' is not among files"):
+    with pytest.raises(SetError, match=r"'\.\./elsewhere/model\.safetensors' must be listed in files"):
         load_set(spoilt)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 1}, r"format_version: must be 2; export the set again, or read it with the raysearch that"),
-        ({"classes": ["a", "a"]}, r"classes: a name stands twice"),
+        ({"format_version": 1}, r"format_version: must be 2; export the set again, or use the raysearch version that"),
+        ({"classes": ["a", "a"]}, r"classes: names must be unique"),
         ({"members": []}, r"members: list should have at least 1 item"),
         ({"files": 3}, r"files: input should be"),
     ],
@@ -110,17 +110,17 @@ def test_weights_of_members_must_sum_to_one(
 
 
 @pytest.mark.parametrize("text", ["{", "", "\xff", "[]", "3", '"x"', "null"])
-def test_a_manifest_that_is_none_is_refused_by_name(spoilt: Path, text: str) -> None:
+def test_an_invalid_manifest_is_refused_by_name(spoilt: Path, text: str) -> None:
     (spoilt / "ensemble.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(SetError, match=r"ensemble\.json: top level: "):
         load_set(spoilt)
 
 
-def test_what_is_no_set_is_said_in_a_line(tmp_path: Path, small_study: StudyPaths) -> None:
+def test_a_folder_that_is_not_a_set_is_refused_in_one_line(tmp_path: Path, small_study: StudyPaths) -> None:
     for root, message in (
         (tmp_path, "not a checkpoint set: it has no ensemble.json"),
         (tmp_path / "nowhere", "no such folder"),
-        (small_study.root, "it is a study; write a set of it with raysearch.export"),
+        (small_study.root, "this is a study; create a set from it with raysearch.export"),
     ):
         with pytest.raises(SetError) as caught:
             load_set(root)
@@ -133,7 +133,7 @@ class _Evil:
         return os.mkdir, ("unpickled",)
 
 
-def test_a_pickle_in_the_place_of_weights_is_refused_and_never_run(
+def test_a_pickle_instead_of_weights_is_refused_and_never_run(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(spoilt.parent)
@@ -152,7 +152,7 @@ def test_weights_of_another_backbone_are_refused_by_name(
         load_set(spoilt)
 
 
-def test_files_beside_the_listed_ones_do_no_harm(spoilt: Path) -> None:
+def test_unlisted_files_are_ignored(spoilt: Path) -> None:
     (spoilt / "notes.md").write_text("mine")
     (spoilt / "members/0001-student/pytorch_model.bin").write_bytes(pickle.dumps(_Evil()))
     assert len(load_set(spoilt).members) == 4
@@ -170,11 +170,14 @@ def test_a_set_without_the_field_of_tencrop_is_read_as_before(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tencrop_side": 20}, r"0000-teacher-fused: tencrop_side must be given .* no other, got 20"),
-        ({"view": "teacher-fused-tencrop"}, r"tencrop_side must be given for a TenCrop view.*, got None"),
+        ({"tencrop_side": 20}, r"0000-teacher-fused: tencrop_side must be .* null for other views, got 20"),
+        (
+            {"view": "teacher-fused-tencrop"},
+            r"tencrop_side must be at least image_size .*, got None",
+        ),
         ({"view": "teacher-fused-tencrop", "tencrop_side": 15}, r"at least image_size \(16\).*, got 15"),
         ({"view": "teacher-fused-fivecrop"}, r"members\.0\.view: string should match"),
-        ({"view": "teacher-final-tencrop", "tencrop_side": 20}, r"aux_fusion must be given for a fused view"),
+        ({"view": "teacher-final-tencrop", "tencrop_side": 20}, r"aux_fusion must be a number for a fused view"),
     ],
 )
 def test_a_member_whose_crops_do_not_fit_its_view_is_refused_by_name(
@@ -191,7 +194,7 @@ def test_a_member_whose_crops_do_not_fit_its_view_is_refused_by_name(
 def test_tencrop_and_whole_squares_of_one_side_are_not_mixed_up(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
 ) -> None:
-    """A crop of nearly the whole square may round to all of it: ten crops are then the square and its mirror image."""
+    """A crop of almost the whole square may round to all of it. TenCrop then sees the square and its mirror image."""
     crops = {"view": "teacher-final-tencrop", "name": "0000-teacher-final-tencrop", "tencrop_side": 16, "weight": 0.5}
     edit(lambda manifest: manifest.update(members=[m | {"weight": 0.5} for m in manifest["members"][1:2]] * 2))
     edit(lambda manifest: manifest["members"][0].update(crops))
@@ -218,7 +221,7 @@ def test_the_vote_of_the_members_probabilities_is_the_prediction(small_set: Path
     np.testing.assert_array_equal(loaded.vote(members), loaded.predict(held_out(loaded)))
 
 
-def test_calibration_is_by_the_sets_temperature_and_changes_no_guess(small_set: Path) -> None:
+def test_calibration_uses_the_sets_temperature_and_keeps_the_best_class(small_set: Path) -> None:
     loaded = load_set(small_set)
     probs = loaded.predict(held_out(loaded))
     temperature = loaded.manifest.temperature
@@ -228,7 +231,7 @@ def test_calibration_is_by_the_sets_temperature_and_changes_no_guess(small_set: 
     assert temperature != 1
 
 
-def test_with_tencrop_every_member_looks_at_ten_crops_and_with_center_at_none(small_set: Path) -> None:
+def test_tta_tencrop_uses_ten_crops_for_every_member_and_center_uses_none(small_set: Path) -> None:
     loaded = load_set(small_set)
     ten = loaded.with_tta("tencrop")
     assert ten.image_sizes == (18, 37), "16 and 32 over 0.875"
@@ -241,7 +244,7 @@ def test_with_tencrop_every_member_looks_at_ten_crops_and_with_center_at_none(sm
     np.testing.assert_array_equal(again.predict(images), loaded.predict(images))
 
 
-def test_a_passs_probabilities_serve_all_views_of_the_weights(small_set: Path) -> None:
+def test_views_of_the_same_weights_share_a_pass(small_set: Path) -> None:
     runs = load_set(small_set).runs
     assert runs == {
         ("members/0000-teacher", 16, None): [0, 1],
@@ -250,20 +253,20 @@ def test_a_passs_probabilities_serve_all_views_of_the_weights(small_set: Path) -
     }
 
 
-def test_a_link_out_of_the_set_is_refused_by_name_though_its_bytes_are_right(spoilt: Path, tmp_path: Path) -> None:
+def test_a_link_to_outside_the_set_is_refused_even_if_its_content_is_right(spoilt: Path, tmp_path: Path) -> None:
     elsewhere = shutil.move(spoilt / WEIGHTS, tmp_path / "elsewhere.safetensors")
     (spoilt / WEIGHTS).symlink_to(elsewhere)
     with pytest.raises(SetError) as caught:
         load_set(spoilt)
     assert caught.value.faults == [
-        f"{spoilt / WEIGHTS}: a link out of the set, to {elsewhere}; copy the file itself into the set"
+        f"{spoilt / WEIGHTS}: a link to {elsewhere}, outside the set; copy the file itself into the set"
     ]
 
 
-def test_a_folder_that_is_a_link_out_of_the_set_is_refused(spoilt: Path, tmp_path: Path) -> None:
+def test_a_folder_that_links_to_outside_the_set_is_refused(spoilt: Path, tmp_path: Path) -> None:
     shutil.move(spoilt / "members", tmp_path / "members")
     (spoilt / "members").symlink_to(tmp_path / "members")
-    with pytest.raises(SetError, match=r"0001-student/model\.safetensors: a link out of the set"):
+    with pytest.raises(SetError, match=r"0001-student/model\.safetensors: a link to .*, outside the set"):
         load_set(spoilt)
 
 
@@ -278,11 +281,11 @@ def test_links_within_the_set_and_to_it_are_followed(spoilt: Path, tmp_path: Pat
 def test_a_link_to_itself_and_a_manifest_that_is_a_link_are_refused(spoilt: Path, tmp_path: Path) -> None:
     (spoilt / WEIGHTS).unlink()
     (spoilt / WEIGHTS).symlink_to(spoilt / WEIGHTS)
-    with pytest.raises(SetError, match=r"model\.safetensors: missing from the set"):
+    with pytest.raises(SetError, match=r"model\.safetensors: missing; export or copy"):
         load_set(spoilt)
     shutil.move(spoilt / "ensemble.json", tmp_path / "ensemble.json")
     (spoilt / "ensemble.json").symlink_to(tmp_path / "ensemble.json")
-    with pytest.raises(SetError, match=r"ensemble\.json: a link out of the set"):
+    with pytest.raises(SetError, match=r"ensemble\.json: a link to .*, outside the set"):
         load_set(spoilt)
 
 
@@ -295,7 +298,7 @@ def test_a_changed_byte_of_any_file_is_refused_by_its_name(spoilt: Path) -> None
         with pytest.raises(SetError) as caught:
             load_set(spoilt)
         assert caught.value.faults == [
-            f"{spoilt / name}: altered: its SHA-256 is not the manifest's; copy the set again"
+            f"{spoilt / name}: altered: its SHA-256 differs from the manifest; copy the set again"
         ]
         (spoilt / name).write_bytes(content)
 
@@ -304,7 +307,7 @@ def test_a_view_at_a_side_that_the_member_does_not_see_is_refused(
     spoilt: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
 ) -> None:
     edit(lambda manifest: manifest["members"][2].update({"view": "student-final-40px"}))
-    with pytest.raises(SetError, match=r"0001-student-final: image_size must be 40, as its view .* got 32"):
+    with pytest.raises(SetError, match=r"0001-student-final: image_size must be 40 for view .* got 32"):
         load_set(spoilt)
 
 

@@ -22,7 +22,7 @@ N = 30
 
 @pytest.fixture
 def loose(small_set: Path, tmp_path: Path) -> Path:
-    """The first images of digits' test split as PNG files, some of them in a folder below."""
+    """The first images of the test split of digits as PNG files, in two subfolders."""
     split = open_dataset(load_set(small_set).manifest.data, 16, ["test"]).splits["test"]
     scans = digit_scans()
     root = tmp_path / "it's [loose]"
@@ -44,7 +44,7 @@ def test_loose_images_are_predicted_as_in_the_source(small_set: Path, loose: Pat
     rows = {Path(row.pop("id")).stem: row for row in read_csv(tmp_path / "loose.csv")}
     source = {row.pop("id"): row for row in read_csv(tmp_path / "source.csv")}
     assert len(rows) == N
-    assert len(source) == 1797 - 100  # all but the 6 + 4 a class that the study has used
+    assert len(source) == 1797 - 100  # without the 6 + 4 images per class that the study used
     for name, row in rows.items():
         assert row["prediction"] == source[name]["prediction"]
         for column in ("confidence", "prob_0", "prob_9"):
@@ -108,7 +108,7 @@ def test_a_source_is_split_as_the_study_split_it(small_set: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [("preds.txt", "must end in .csv or .parquet"), ("preds", "'no ending'")])
-def test_an_out_of_another_kind_is_refused_before_anything_is_read(tmp_path: Path, name: str, message: str) -> None:
+def test_an_unknown_file_ending_is_refused_before_anything_is_read(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message.replace(".", r"\.")):
         command(tmp_path / "no set", ["digits"], out=tmp_path / name)
 
@@ -132,6 +132,4 @@ def test_train_and_held_out_of_a_source_are_merged_as_in_the_study(tmp_path: Pat
     assert len(split.ids) == 4
 
     shutil.rmtree(tmp_path / "train")
-    assert (
-        len(open_split(str(tmp_path), "val", [8], data).ids) == 6
-    )  # nothing to merge with: other data than the study's
+    assert len(open_split(str(tmp_path), "val", [8], data).ids) == 6, "without train there is nothing to merge"

@@ -1,4 +1,4 @@
-"""What can be predicted: files, folders, Parquet files; each image once, few of them in memory."""
+"""Inputs of raysearch.predict: files, folders and Parquet files, in batches."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from raysearch.config import DataConfig
 from raysearch.data.images import prepare_image
 from raysearch.errors import DataError
 from raysearch.predict import decoding as decoding_module
-from raysearch.predict.decoding import batch_size_of
+from raysearch.predict.decoding import choose_batch_size
 from raysearch.predict.inputs import Images, LabelledSplit, open_images
 
 SIZES = (8, 12)
@@ -76,7 +76,7 @@ def test_an_id_is_the_path_below_the_folder_that_all_lie_in(tmp_path: Path, monk
         assert list(opened(*given).ids) == ids, given
 
 
-def test_a_linked_image_is_called_as_it_lies_there(tmp_path: Path) -> None:
+def test_the_id_of_a_linked_image_is_the_name_of_the_link(tmp_path: Path) -> None:
     blob = write_images(tmp_path, "blobs/3f2a.png") / "blobs/3f2a.png"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/cat.png").symlink_to(blob)
@@ -116,12 +116,12 @@ def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> No
 
 
 def test_a_batch_is_smaller_where_images_are_large() -> None:
-    assert batch_size_of([32]) == 100
-    assert batch_size_of([448, 896]) == 2**27 // (3 * (448**2 + 896**2)) < 100
-    assert batch_size_of([10_000]) == 1
+    assert choose_batch_size([32]) == 100
+    assert choose_batch_size([448, 896]) == 2**27 // (3 * (448**2 + 896**2)) < 100
+    assert choose_batch_size([10_000]) == 1
 
 
-def test_only_a_batch_is_decoded_ahead_of_who_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_batch_is_decoded_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding_module, "LARGEST_BATCH", 4)
     root = write_images(tmp_path, *(f"{number:02d}.png" for number in range(12)))
     batches = opened(root).batches(SIZES, [])
@@ -159,13 +159,13 @@ def test_rows_without_an_image_are_left_out_and_named(tmp_path: Path) -> None:
     ids, _ = everything(opened(write_table(tmp_path / "x.parquet", rows)), faults)
     assert ids == ["x/0", "x/3", "x/4", "x/6"]  # one row has no path, so all are numbered
     assert [fault.split("x.parquet: ")[1] for fault in faults] == [
-        "row 1 (x/1): no bytes; the image itself must be in the file",
-        "row 2 (x/2): no bytes; the image itself must be in the file",
+        "row 1 (x/1): no bytes; the file must contain the image itself",
+        "row 2 (x/2): no bytes; the file must contain the image itself",
         "row 5 (x/5): cannot be decoded: not an image in a known format (8 bytes)",
     ]
 
 
-def test_what_is_no_image_layout_is_refused_with_what_stands_there(tmp_path: Path) -> None:
+def test_a_wrong_image_column_is_refused_with_its_type(tmp_path: Path) -> None:
     pq.write_table(pa.table({"img": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"image": ["x.png"]}), tmp_path / "b.parquet")
     (tmp_path / "c.parquet").write_bytes(b"none")
@@ -178,7 +178,7 @@ def test_what_is_no_image_layout_is_refused_with_what_stands_there(tmp_path: Pat
         assert ending in fault
 
 
-def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+def test_all_missing_inputs_are_named_in_one_error(tmp_path: Path) -> None:
     write_images(tmp_path, "photos/a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:
@@ -190,9 +190,9 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
 
 def test_parquet_files_and_others_are_not_mixed_and_a_split_goes_with_one_source(tmp_path: Path) -> None:
     root = write_images(tmp_path, "a.png")
-    with pytest.raises(DataError, match=r"x\.parquet: Parquet files and other images cannot be given together"):
+    with pytest.raises(DataError, match=r"x\.parquet: Parquet files cannot be mixed with other images"):
         opened(root / "a.png", "x.parquet")
-    with pytest.raises(DataError, match="--split test: goes with one source, got 2: digits, photos"):
+    with pytest.raises(DataError, match="--split test: requires exactly one source, got 2: digits, photos"):
         open_images(["digits", "photos"], "test", SIZES, DATA)
 
 

@@ -18,7 +18,7 @@ from raysearch.predict import decoding as decoding_module
 from raysearch.predict.__main__ import command
 from raysearch.predict.checkpoint_set import CheckpointSet, load_set
 from raysearch.predict.inputs import open_images
-from raysearch.predict.progress import Predicted
+from raysearch.predict.progress import PredictedBatch
 from raysearch.predict.table import Columns
 from raysearch.predict.vipriors import check_submission
 
@@ -44,13 +44,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def votes(small_set: Path, photos: Path) -> tuple[CheckpointSet, Predicted]:
-    """The set, and what it makes of all photos in one batch."""
+def votes(small_set: Path, photos: Path) -> tuple[CheckpointSet, PredictedBatch]:
+    """The set, and its predictions for all photos in one batch."""
     loaded = load_set(small_set)
     images = open_images([str(photos)], None, loaded.image_sizes, loaded.manifest.data)
     ((ids, batch),) = images.batches(loaded.image_sizes, [])
     members = loaded.predict_members(batch)
-    return loaded, Predicted(ids, members, loaded.vote(members))
+    return loaded, PredictedBatch(ids, members, loaded.vote(members))
 
 
 def with_temperature(small_set: Path, copy: Path, temperature: float) -> Path:
@@ -64,7 +64,9 @@ def test_columns_are_worked_out_as_by_hand() -> None:
     members = np.array([[[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], [[0.2, 0.7, 0.1], [0.1, 0.4, 0.5]]])
     vote = 0.75 * members[0] + 0.25 * members[1]
     probs = vote**2 / (vote**2).sum(axis=1, keepdims=True)
-    table = Columns(("x", "y", "z"), (0.75, 0.25), top_k=2).table(Predicted(["1", "2"], members, vote), probs)
+    table = Columns(("x", "y", "z"), (0.75, 0.25), top_k=2).build_table(
+        PredictedBatch(["1", "2"], members, vote), probs
+    )
     assert table.to_pylist()[0] == {
         "id": "1",
         "prediction": "x",  # 0.5 against 0.4 and 0.1
@@ -83,9 +85,9 @@ def test_columns_are_worked_out_as_by_hand() -> None:
     assert table["top2"].to_pylist() == ["y", "y"]
 
 
-def test_of_equally_probable_classes_the_first_is_predicted() -> None:
+def test_the_first_of_equally_probable_classes_is_predicted() -> None:
     vote = np.array([[0.25, 0.375, 0.375]])
-    table = Columns(("x", "y", "z"), (1.0,), top_k=3).table(Predicted(["1"], vote[None], vote), vote)
+    table = Columns(("x", "y", "z"), (1.0,), top_k=3).build_table(PredictedBatch(["1"], vote[None], vote), vote)
     assert [table[f"top{k}"][0].as_py() for k in (1, 2, 3)] == ["y", "z", "x"]
     assert table["agreement"][0].as_py() == 1.0
 
@@ -126,11 +128,11 @@ def test_the_best_classes_and_the_agreement_are_in_the_file(small_set: Path, pho
 
 
 def test_more_of_the_best_than_there_are_classes_are_refused(small_set: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--top-k: must be at most 10, the set's classes, got 11"):
+    with pytest.raises(UserError, match="--top-k: must be at most 10, the number of classes, got 11"):
         command(small_set, [str(photos)], out=tmp_path / "p.csv", top_k=11)
 
 
-def test_another_look_at_the_images_changes_the_probabilities(small_set: Path, photos: Path, tmp_path: Path) -> None:
+def test_tta_changes_the_probabilities(small_set: Path, photos: Path, tmp_path: Path) -> None:
     for tta in (None, "center", "tencrop"):
         command(small_set, [str(photos)], out=tmp_path / f"{tta}.csv", tta=tta)
     texts = {tta: (tmp_path / f"{tta}.csv").read_text() for tta in (None, "center", "tencrop")}
@@ -139,7 +141,7 @@ def test_another_look_at_the_images_changes_the_probabilities(small_set: Path, p
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_what_cannot_be_read_is_named_and_the_others_are_written(
+def test_unreadable_images_are_named_and_the_others_are_written(
     small_set: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
     for name in ("03.png", "x.png"):
@@ -148,7 +150,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_written(
         command(small_set, [str(photos)], out=tmp_path / f"p.{ending}")
     assert [("03.png" in fault, "x.png" in fault) for fault in caught.value.faults] == [(True, False), (False, True)]
     assert "29 predictions written to" in (printed := capsys.readouterr().out)
-    assert "left out: 2 of 31 images" in printed
+    assert "2 of 31 images left out: they cannot be read" in printed
     table = pq.read_table(tmp_path / "p.parquet").to_pylist() if ending == "parquet" else rows_of(tmp_path / "p.csv")
     assert [row["id"] for row in table] == [f"{row:02d}.png" for row in range(N) if row != 3]
 
@@ -165,7 +167,7 @@ def test_broken_images_are_no_error_if_they_are_to_be_skipped(
 
 
 @pytest.mark.parametrize("skip_broken", [False, True])
-def test_where_no_image_can_be_read_there_is_no_file(tmp_path: Path, small_set: Path, skip_broken: bool) -> None:
+def test_no_file_is_written_if_no_image_can_be_read(tmp_path: Path, small_set: Path, skip_broken: bool) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"x\.png: cannot be decoded"):
         command(small_set, [str(tmp_path / "x.png")], out=tmp_path / "p.csv", skip_broken=skip_broken)
@@ -188,16 +190,16 @@ def test_without_a_file_no_more_are_predicted_than_are_shown(
     assert "10 more; --out predictions.csv" in capsys.readouterr().out
 
 
-def test_a_file_in_the_way_is_found_before_the_set_is_opened(tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_before_the_set_is_opened(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"p\.csv: exists already; give another name, or --overwrite"):
+    with pytest.raises(UserError, match=r"p\.csv: already exists; choose another name, or replace it with --overwrite"):
         command(tmp_path / "no set", ["digits"], out=tmp_path / "p.csv")
     with pytest.raises(UserError, match=r"p\.csv: is a folder|p\.csv/x\.csv: cannot be written"):
         command(tmp_path / "no set", ["digits"], out=tmp_path / "p.csv" / "x.csv")
     assert (tmp_path / "p.csv").read_text() == "mine"
 
 
-def test_overwriting_is_asked_for(small_set: Path, photos: Path, tmp_path: Path) -> None:
+def test_overwrite_replaces_the_file(small_set: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("mine")
     command(small_set, [str(photos)], out=tmp_path / "p.csv", overwrite=True)
     assert len(rows_of(tmp_path / "p.csv")) == N
@@ -220,7 +222,7 @@ def broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("broken_off")
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_what_is_done_when_a_run_breaks_off_is_kept(
+def test_an_interrupted_run_keeps_the_finished_rows(
     small_set: Path, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -228,7 +230,7 @@ def test_what_is_done_when_a_run_breaks_off_is_kept(
     part = tmp_path / f"p.partial.{ending}"
     rows = pq.read_table(part).to_pylist() if ending == "parquet" else rows_of(part)
     assert [row["id"] for row in rows] == [f"{row:02d}.png" for row in range(16)]
-    assert f"p.partial.{ending}: the 16 predictions made so far" in caplog.text
+    assert f"p.partial.{ending}: contains the 16 predictions made so far" in caplog.text
     assert sorted(path.name for path in tmp_path.glob("*p.*")) == [part.name]
 
 
@@ -263,14 +265,14 @@ def test_a_vipriors_submission_is_by_number_and_by_sorted_wnid(vipriors_set: Pat
     assert lines[1:] == [f"{name},{WNIDS.index(predicted[name])}" for name in names]
 
 
-def test_ids_and_classes_that_are_not_the_challenge_s_are_refused(
+def test_ids_and_classes_of_other_data_are_refused(
     vipriors_set: Path, small_set: Path, photos: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"must be img_<k>\.JPEG, got '00.png', '01.png', '02.png' and 27 more; give"):
         command(vipriors_set, [str(photos)], out=tmp_path / "p.csv", format_="vipriors")
-    with pytest.raises(UserError, match=r"classes must be wnids such as n01440764.*'0', '1', '2' and 7 more"):
+    with pytest.raises(UserError, match=r"class names must be wnids such as n01440764.*'0', '1', '2' and 7 more"):
         command(small_set, [str(photos)], out=tmp_path / "p.csv", format_="vipriors")
-    with pytest.raises(UserError, match="the challenge's 1000 classes, got 999"):
+    with pytest.raises(UserError, match="the 1000 classes of the challenge, got 999"):
         check_submission(["img_1.JPEG"], WNIDS[1:])
     check_submission(["img_1.JPEG"], WNIDS)
     assert not list(tmp_path.glob("*p.csv"))
@@ -279,5 +281,5 @@ def test_ids_and_classes_that_are_not_the_challenge_s_are_refused(
 def test_a_submission_needs_a_csv_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.csv, got '\.parquet'"):
         command(tmp_path / "no set", ["digits"], out=tmp_path / "p.parquet", format_="vipriors")
-    with pytest.raises(UserError, match="--format vipriors: needs --out"):
+    with pytest.raises(UserError, match="--format vipriors: requires --out"):
         command(tmp_path / "no set", ["digits"], format_="vipriors")

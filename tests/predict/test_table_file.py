@@ -1,4 +1,4 @@
-"""A file of predictions on a disk that fills."""
+"""A file of predictions on a disk that runs full."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.csv
 import pytest
 
 from raysearch.errors import UserError
-from raysearch.predict.table_file import WRITERS, table_file
+from raysearch.predict.table_file import WRITERS, open_table_file
 
 
 def rows(start: int, count: int) -> pa.Table:
@@ -17,13 +17,13 @@ def rows(start: int, count: int) -> pa.Table:
 
 
 def fill(out: Path) -> None:
-    with table_file(out, partial(WRITERS[out.suffix], schema=rows(0, 1).schema)) as file:
+    with open_table_file(out, partial(WRITERS[out.suffix], schema=rows(0, 1).schema)) as file:
         for start in range(0, 10**6, 10**4):
             file.write(rows(start, 10**4))
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
-def test_a_disk_that_fills_is_said_and_leaves_whole_rows_or_nothing(
+def test_a_full_disk_is_an_error_and_leaves_whole_rows_or_nothing(
     small_disk: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
     out = small_disk / f"p{ending}"

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from benchmarks.measure import Measured, speedup
 from benchmarks.our_step import ALONE, CLASSES, PLAIN
 from raysearch.config import TrialConfig
-from raysearch.models import OURS
+from raysearch.models import OWN_BACKBONES
 from raysearch.train.task import Student, Task
 
 NAME = "precision"
@@ -25,7 +25,7 @@ IMAGE_SIZE = 32
 
 
 def measure() -> Measured:
-    small = [name for name in OURS if timm.get_pretrained_cfg_value(name, "input_size")[-1] == IMAGE_SIZE]
+    small = [name for name in OWN_BACKBONES if timm.get_pretrained_cfg_value(name, "input_size")[-1] == IMAGE_SIZE]
     found = {name: compared(name) for name in small}
     worst = min(found, key=lambda name: found[name].ratio)
     note = ", ".join(f"{name} {measured.ratio:.2f} ({measured.note})" for name, measured in found.items())

@@ -1,4 +1,4 @@
-"""Backbones under timm's names and ours, the auxiliary head, and what turns pixels into probabilities."""
+"""Backbones from timm and this package, the auxiliary head, the projector, and inference."""
 
 from raysearch.models import dual_selective_kernel, pyramidnet, small, wide_resnet
 from raysearch.models.build import build_classifier, check_backbone
@@ -7,11 +7,11 @@ from raysearch.models.inference import Inference, infer, infer_tencrop, normalis
 from raysearch.models.projector import Projector
 from raysearch.models.sizes import check_sizes
 
-OURS = (*wide_resnet.NAMES, *small.NAMES, *pyramidnet.NAMES, *dual_selective_kernel.NAMES)
-"""Names that this package adds to timm's registry; `timm.create_model` knows them once it is imported."""
+OWN_BACKBONES = (*wide_resnet.NAMES, *small.NAMES, *pyramidnet.NAMES, *dual_selective_kernel.NAMES)
+"""Names that importing this package adds to timm's registry, for `timm.create_model`."""
 
 __all__ = [
-    "OURS",
+    "OWN_BACKBONES",
     "Classifier",
     "Inference",
     "Outputs",

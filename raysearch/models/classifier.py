@@ -1,4 +1,4 @@
-"""A backbone with an auxiliary head on one of its stages (AR, "Auxiliary Classifier")."""
+"""A backbone with an optional auxiliary head on one of its stages (AR, "Auxiliary Classifier")."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Outputs:
-    """``logits`` [batch, classes]; ``aux_logits`` likewise or None; ``features`` [batch, num_features]."""
+    """``logits`` and ``aux_logits`` (or None) [batch, classes]; ``features`` [batch, num_features]."""
 
     logits: Tensor
     aux_logits: Tensor | None
@@ -28,11 +28,14 @@ class AuxiliaryHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """``backbone`` answers to timm's calls; ``aux_head`` is None where it is off; ``aux_stage`` is the index of its
-    stage in the backbone's `feature_info`, from 0."""
+    """A timm backbone and its auxiliary head.
+
+    ``aux_head``: None without an auxiliary head; ``aux_stage``: index of its stage in the backbone's `feature_info`,
+    from 0.
+    """
 
     backbone: Any
-    """One of timm's models; their common calls are in no base class."""
+    """A timm model. Typed `Any` because timm has no base class with the common methods."""
 
     def __init__(self, backbone: nn.Module, aux_head: AuxiliaryHead | None, aux_stage: int) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class Classifier(nn.Module):
         return getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Normalised images, float [batch, 3, height, width]. One pass through the backbone."""
+        """One pass through the backbone for normalised images, float [batch, 3, height, width]."""
         aux_logits = None
         if self.aux_head is None:
             feature_map = self.backbone.forward_features(images)

@@ -1,7 +1,7 @@
 """DSK-ResNeXt101: dual selective kernels (Sun et al., ECCV workshop VIPriors 2020) in a ResNeXt-101 32x4d.
 
-A block has two selective-kernel bottlenecks (Li et al., CVPR 2019) side by side behind one shortcut. In training one
-of them is picked at random in every forward pass, at test it is their mean. timm's layers and ResNet hold it.
+A block has two parallel selective-kernel bottlenecks (Li et al., CVPR 2019) and one shortcut. In training, every
+forward pass uses one of them at random; in inference, the block uses their mean. Built from timm's layers and ResNet.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ from raysearch.models.facts import imagenet_cfg
 
 
 class Branch(SelectiveKernelBottleneck):
-    """The residual function of a selective-kernel bottleneck: without shortcut and last ReLU."""
+    """The residual function of a selective-kernel bottleneck, without the shortcut and the last ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv3(self.conv2(self.conv1(x)))
 
 
 class DualBlock(nn.Module):
-    """timm's ResNet makes it with the arguments of its own bottlenecks."""
+    """Two branches and a shortcut. Takes the arguments that timm's ResNet passes to its bottlenecks."""
 
     expansion = Branch.expansion
 
@@ -51,14 +51,14 @@ class DualBlock(nn.Module):
         return self.act(self.drop_path(residual) + self.downsample(x))
 
     def _pick(self, device: torch.device) -> int:
-        # Batch statistics over all workers are of one branch only if all workers run that one.
+        # Synchronised batch statistics are only correct if all workers run the same branch.
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
             return pick_together(device)
         return int(torch.randint(2, ()))
 
 
 def pick_together(device: torch.device) -> int:
-    """0 or 1 from torch's global generator: in a process group, from rank 0's on all ranks."""
+    """0 or 1 from torch's global generator. In a process group, all ranks get the draw of rank 0."""
     pick = torch.randint(2, ())
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         pick = pick.to(device)
@@ -70,7 +70,7 @@ class DualSelectiveKernelResNet(ResNet):
     """A ResNet of dual blocks."""
 
     has_unused_parameters = True
-    """A training step leaves the branches that were not picked without gradient, which DDP must be told."""
+    """Branches that a training step does not use get no gradient, which DDP must know in advance."""
 
 
 NAMES = ("dsk_resnext101",)

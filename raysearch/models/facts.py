@@ -1,4 +1,4 @@
-"""What timm's registry is told of our backbones."""
+"""Entries for timm's registry (`default_cfgs`) of this package's backbones."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from raysearch.config import IMAGE_MEAN, IMAGE_STD
 
 
 def small_image_cfg(first_conv: str, classifier: str) -> dict[str, Any]:
-    """timm's facts of a network for 32 px images without published weights; the arguments are module names."""
+    """The entry of a backbone for 32 px images, without pre-trained weights. The arguments are module names."""
     return _cfg(first_conv, classifier, num_classes=10, image_size=32)
 
 
 def imagenet_cfg(first_conv: str, classifier: str) -> dict[str, Any]:
-    """The same of a network for ImageNet's 224 px."""
+    """The entry of a backbone for ImageNet, 224 px, without pre-trained weights. The arguments are module names."""
     return _cfg(first_conv, classifier, num_classes=1000, image_size=224)
 
 

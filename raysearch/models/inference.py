@@ -1,6 +1,6 @@
-"""Images to probabilities, the same way in training, prediction and the check of an export.
+"""From images to probabilities, in the same way for training, prediction and the check of an export.
 
-Always true float32: bfloat16 or TF32 would let stored and reproduced probabilities differ by more than rounding.
+Always in float32: with bfloat16 or TF32, stored and reproduced probabilities would differ by more than rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,17 +16,20 @@ from raysearch.models.classifier import Classifier
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 [batch, 3, height, width] -> float32, each channel less its mean over its deviation."""
+    """uint8 [batch, 3, height, width] -> float32, (value - mean) / standard deviation of each channel."""
     mean = torch.tensor(IMAGE_MEAN, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(IMAGE_STD, device=images.device).view(1, 3, 1, 1) * 255
-    # In place: one new tensor a call, not three.
+    # In place: allocates one tensor instead of three.
     return images.to(torch.float32, copy=True).sub_(mean).div_(std)
 
 
 @dataclass(frozen=True)
 class Inference:
-    """``final`` and ``aux`` (None without an auxiliary head): probabilities, float32 [samples, classes];
-    ``features``: float32 [samples, num_features]."""
+    """Outputs for all samples.
+
+    ``final`` and ``aux`` (None without an auxiliary head): probabilities, float32 [samples, classes]; ``features``:
+    float32 [samples, num_features].
+    """
 
     final: np.ndarray
     aux: np.ndarray | None
@@ -39,29 +42,29 @@ class Inference:
 
 
 def infer(classifier: Classifier, images: np.ndarray, batch_size: int = 100) -> Inference:
-    """Run uint8 images [samples, height, width, 3] through ``classifier`` in eval mode, which is then restored."""
+    """Run uint8 images [samples, height, width, 3] through ``classifier`` in eval mode. Restores its mode."""
     return _infer(classifier, images, batch_size, lambda batch: (batch,))
 
 
 def infer_tencrop(classifier: Classifier, images: np.ndarray, image_size: int, batch_size: int = 100) -> Inference:
-    """Means over ten crops of side ``image_size`` in place of one whole image: four corners and centre, of the image
-    and of its mirror image (Krizhevsky et al. 2012, section 4.1).
+    """Like `infer`, with the mean over ten crops: four corners and centre of the image and of its mirror image.
 
-    ``images``: uint8 [samples, side, side, 3], of the side that `tencrop_side` says; ``batch_size`` counts images.
+    Krizhevsky et al. 2012, section 4.1. ``images``: uint8 [samples, side, side, 3] with the side from `tencrop_side`;
+    ``image_size``: side of the crops; ``batch_size`` counts images, not crops.
     """
     return _infer(classifier, images, batch_size, lambda batch: ten_crop(batch, [image_size, image_size]))
 
 
 def tencrop_side(image_size: int, share: float) -> int:
-    """Side of the square that crops of ``image_size`` are taken from, when theirs is ``share`` of it; in pixels."""
+    """Side of the image, in pixels, if the side of its crops is ``image_size`` and ``share`` of that side."""
     return round(image_size / share)
 
 
 @torch.inference_mode()
 def _infer(
-    classifier: Classifier, images: np.ndarray, batch_size: int, crops_of: Callable[[Tensor], Sequence[Tensor]]
+    classifier: Classifier, images: np.ndarray, batch_size: int, make_crops: Callable[[Tensor], Sequence[Tensor]]
 ) -> Inference:
-    """Means over what ``crops_of`` makes of a batch, uint8 [batch, 3, height, width]."""
+    """Means over the crops that ``make_crops`` returns for a batch, uint8 [batch, 3, height, width]."""
     was_training = classifier.training
     classifier.eval()
     device = next(classifier.parameters()).device
@@ -69,7 +72,7 @@ def _infer(
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).permute(0, 3, 1, 2)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            outputs = [classifier(normalise(crop)) for crop in crops_of(batch)]
+            outputs = [classifier(normalise(crop)) for crop in make_crops(batch)]
         final.append(_mean([crop.logits.softmax(1) for crop in outputs]))
         features.append(_mean([crop.features for crop in outputs]))
         if auxiliary := [crop.aux_logits.softmax(1) for crop in outputs if crop.aux_logits is not None]:

@@ -1,4 +1,4 @@
-"""What networks of pre-activation blocks have in common: the calls that timm's models answer to."""
+"""Base class of networks with pre-activation blocks, with the methods that timm's models have in common."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class PreActivationNet(nn.Module):
-    """Abstract. A stem, stages, a last batch norm and ReLU, and a pooled linear head.
+    """Abstract: a stem, stages, a last batch norm and ReLU, and a linear head after global pooling.
 
-    A subclass makes its stem, calls `add_stage` for each stage and then `finish`; `timm.create_model` builds and
-    loads it like any other.
+    A subclass creates its stem, calls `add_stage` for each stage and then `finish`. `timm.create_model` can build and
+    load it.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -21,16 +21,16 @@ class PreActivationNet(nn.Module):
         self.feature_info: list[dict[str, Any]] = []
 
     def forward_stem(self, x: Tensor) -> Tensor:
-        """Images [batch, 3, height, width] -> the first stage's input."""
+        """Images [batch, 3, height, width] -> input of the first stage."""
         raise NotImplementedError
 
     def add_stage(self, blocks: list[nn.Module], channels: int, reduction: int) -> None:
-        """``channels`` of the last block's output, whose sides are the image's over ``reduction``."""
+        """Add a stage. Its last block returns ``channels`` channels and divides the image's sides by ``reduction``."""
         self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{len(self.stages)}"})
         self.stages.append(nn.Sequential(*blocks))
 
     def finish(self, drop_rate: float) -> None:
-        """Add what follows the stages, and draw the convolutions' weights."""
+        """Add the last batch norm and the head, and initialise the convolutions."""
         self.num_features = self.head_hidden_size = self.feature_info[-1]["num_chs"]
         self.norm = nn.BatchNorm2d(self.num_features)
         self.head = ClassifierHead(self.num_features, self.num_classes, drop_rate=drop_rate)
@@ -46,7 +46,7 @@ class PreActivationNet(nn.Module):
         self.head.reset(num_classes, global_pool)
 
     def forward_intermediates(self, x: Tensor, indices: list[int], **_: Any) -> tuple[Tensor, list[Tensor]]:
-        """The final feature map and the outputs of the stages ``indices``."""
+        """The final feature map, and the outputs of the stages ``indices``."""
         x = self.forward_stem(x)
         intermediates = []
         for index, stage in enumerate(self.stages):

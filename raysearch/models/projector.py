@@ -1,4 +1,4 @@
-"""What stands between features and their contrast (Chen et al. 2020, SimCLR; AR Fig. 4b's ablation)."""
+"""The projector for `contrast: features` (Chen et al. 2020, SimCLR; the ablation in AR Fig. 4b)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class Projector(nn.Module):
-    """Linear, ReLU, linear; the output's rows have length 1. Only training has use for it."""
+    """Linear, ReLU, linear, then L2 normalisation. Only training uses it."""
 
     def __init__(self, num_features: int, size: int) -> None:
         super().__init__()
@@ -14,6 +14,6 @@ class Projector(nn.Module):
         self.out = nn.Linear(num_features, size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """[batch, num_features] -> [batch, size], L2-normalised, in float32 at least."""
+        """[batch, num_features] -> [batch, size], L2-normalised, float32 or float64."""
         projected = self.out(functional.relu(self.hidden(features)))
         return functional.normalize(projected.to(torch.promote_types(projected.dtype, torch.float32)), dim=1)

@@ -1,10 +1,10 @@
 """Pyramidal residual networks (Han, Kim and Kim, CVPR 2017): pyramidnet<depth>_a<alpha>; se_ with squeeze-excitation.
 
-Every block is wider than the one before by alpha / (number of blocks), and not only the first of a stage. Blocks are
-BN-conv-BN-ReLU-conv-BN (the paper's Fig. 6d: no ReLU before the first convolution, batch norm after the last), and
-shortcuts are identities, filled with zero channels and average-pooled where the map gets smaller. In the se_ forms
-(JZ's SEPyramidNet) each block's output is weighted by a squeeze-excitation (Hu, Shen and Sun, CVPR 2018) before the
-shortcut is added.
+Every block is wider than the previous one by alpha / (number of blocks), not only the first block of a stage. Blocks
+are BN-conv-BN-ReLU-conv-BN (the paper's Fig. 6d: no ReLU before the first convolution, batch norm after the last). The
+shortcut is the identity, padded with zero channels, and average-pooled if the block has a stride. In the se_ variants
+(JZ's SEPyramidNet), a squeeze-excitation (Hu, Shen and Sun, CVPR 2018) weights the block's output before the shortcut
+is added.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def _bottleneck(inputs: int, width: int, stride: int) -> nn.Sequential:
 
 
 class PyramidBlock(nn.Module):
-    """A residual function of ``width``, and the identity."""
+    """A residual function of ``width``, plus the identity."""
 
     def __init__(self, inputs: int, width: int, stride: int, is_bottleneck: bool, has_se: bool, drop_path: float):
         super().__init__()
@@ -57,7 +57,7 @@ class PyramidBlock(nn.Module):
         self.residual = (_bottleneck if is_bottleneck else _basic)(inputs, width, stride)
         self.se = SEModule(self.outputs) if has_se else nn.Identity()
         self.drop_path = DropPath(drop_path)
-        # `ceil_mode` for maps of odd sides, of which a convolution of stride 2 keeps the larger half.
+        # `ceil_mode`: for odd sides, a convolution with stride 2 rounds the output side up.
         self.pool = nn.AvgPool2d(2, ceil_mode=True) if stride == 2 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,8 +67,11 @@ class PyramidBlock(nn.Module):
 
 
 class PyramidNet(PreActivationNet):
-    """``blocks`` a stage. ImageNet's form is of bottlenecks and starts with a 7x7 convolution and pooling, at a
-    quarter of the image's sides; CIFAR's is of basic blocks and starts with a 3x3 convolution."""
+    """A PyramidNet with ``blocks`` per stage.
+
+    The ImageNet variant uses bottlenecks and starts with a 7x7 convolution and pooling, which reduce the sides to a
+    quarter. The CIFAR variant uses basic blocks and starts with a 3x3 convolution.
+    """
 
     def __init__(
         self,

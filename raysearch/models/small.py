@@ -1,6 +1,6 @@
-"""Small-image forms of timm's networks, under names of their own: the stem keeps the image's resolution.
+"""Variants of timm's networks for small images, registered under new names. The stem keeps the image's resolution.
 
-They are timm's classes, so timm's own calls and checkpoints' layouts hold.
+They use timm's classes, so timm's methods and checkpoint layouts apply.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ default_cfgs = generate_default_cfgs(
 
 
 class SmallStemResNet(ResNet):
-    """A ResNet whose stem is one 3x3 convolution of stride 1, without pooling."""
+    """A ResNet whose stem is one 3x3 convolution with stride 1, without pooling."""
 
     conv1: Any
 
@@ -45,14 +45,14 @@ def _resnet(variant: str, pretrained: bool, **kwargs: Any) -> SmallStemResNet:
 
 @register_model
 def resnet10_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
-    """One block a stage, 16 to 128 channels: 0.3 M parameters."""
+    """One block per stage, 16 to 128 channels: 0.3 M parameters."""
     args = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128)}
     return _resnet("resnet10_small", pretrained, **(args | kwargs))
 
 
 @register_model
 def resnet18_small(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
-    """ResNet-18 as it is commonly used at 32 px: 11.2 M parameters."""
+    """The common ResNet-18 variant for 32 px: 11.2 M parameters."""
     return _resnet("resnet18_small", pretrained, **({"layers": (2, 2, 2, 2)} | kwargs))
 
 

@@ -1,6 +1,6 @@
 """Wide residual networks for small images (Zagoruyko and Komodakis 2016): wrn_<depth>_<width>.
 
-Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no early down-sampling, depth = 6 n + 4.
+Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no down-sampling in the stem, depth = 6 n + 4.
 """
 
 from typing import Any
@@ -28,13 +28,13 @@ class WideBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[batch, inputs, h, w] -> [batch, outputs, h / stride, w / stride]."""
         active = F.relu(self.norm1(x))
-        # Where the shape changes the shortcut starts after the activation, as in the authors' code.
+        # If the shape changes, the shortcut starts after the activation, as in the authors' code.
         shortcut = x if self.shortcut is None else self.shortcut(active)
         return self.conv2(F.relu(self.norm2(self.conv1(active)))) + shortcut
 
 
 class WideResNet(PreActivationNet):
-    """Stem and three stages of widths 16, 32 and 64 times ``width``."""
+    """A stem and three stages with 16, 32 and 64 times ``width`` channels."""
 
     def __init__(
         self, depth: int = 16, width: int = 4, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0

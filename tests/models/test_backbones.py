@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from raysearch.errors import UserError
-from raysearch.models import OURS, build_classifier, check_backbone, small, wide_resnet
+from raysearch.models import OWN_BACKBONES, build_classifier, check_backbone, small, wide_resnet
 from raysearch.models.build import backbone_args, with_head
 
 SMALL = (*wide_resnet.NAMES, *small.NAMES, "pyramidnet110_a48", "se_pyramidnet110_a48")
@@ -83,7 +83,7 @@ def test_timm_loads_a_checkpoint_of_ours_and_predicts_the_same(name, tmp_path):
     assert torch.equal(loaded(images()), model(images()))
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", OWN_BACKBONES)
 def test_timm_knows_our_names_and_input_sizes(name):
     cfg = timm.models.get_pretrained_cfg(name)
     size = 32 if name in SMALL else 224
@@ -119,7 +119,7 @@ def test_a_map_without_pixels_is_refused_where_it_raises_no_error(monkeypatch):
         def forward_features(self, x):
             return super().forward_features(x)[:, :, :0]
 
-    with pytest.raises(UserError, match=r"'fake' cannot be used at 8 px \(its logits are not finite: .* no pixel"):
+    with pytest.raises(UserError, match=r"'fake' cannot be used at 8 px \(its logits are not finite: .* no pixels"):
         check_fake(monkeypatch, NoPixels())
 
 
@@ -184,13 +184,13 @@ def test_a_head_of_more_than_one_layer_is_refused(monkeypatch):
             return x if pre_logits else self.fc(3 * x)
 
     check_fake(monkeypatch, Fake())
-    with pytest.raises(UserError, match=r"'fake' .*not made by the layer that timm names as its classifier"):
+    with pytest.raises(UserError, match=r"'fake' .*not the output of timm's classifier layer"):
         check_fake(monkeypatch, Normed())
 
 
 def test_a_head_whose_features_miss_its_dropout_is_refused_with_dropout_only():
     check_backbone("lcnetv2_base", 10, 32, has_aux_head=True)
-    with pytest.raises(UserError, match=r"'lcnetv2_base' .*trial.dropout: 0 helps"):
+    with pytest.raises(UserError, match=r"'lcnetv2_base' .*set trial.dropout to 0"):
         check_backbone("lcnetv2_base", 10, 32, has_aux_head=True, dropout=0.5)
 
 
@@ -198,7 +198,7 @@ def test_a_head_whose_features_miss_its_dropout_is_refused_with_dropout_only():
     ("name", "kind"), [("deit_tiny_distilled_patch16_224", "tuple"), ("resnetv2_18", "Conv2d"), ("dla46_c", "Conv2d")]
 )
 def test_a_classifier_that_is_no_linear_layer_is_refused(name, kind):
-    with pytest.raises(UserError, match=rf"'{name}' cannot be used: a linear layer must .*gives a {kind}"):
+    with pytest.raises(UserError, match=rf"'{name}' cannot be used: its classifier must .*returns a {kind}"):
         build_classifier(name, 10, 32, has_aux_head=False)
 
 
@@ -215,7 +215,7 @@ def test_a_backbone_without_stages_is_refused_an_auxiliary_head():
 
 @pytest.mark.parametrize("asked", [3, -4, 99])
 def test_a_stage_that_does_not_exist_is_refused_with_the_known_ones(asked):
-    known = r"0 \(16 channels\), 1 \(32 channels\), 2 \(64 channels\); or from -3 to -1"
+    known = r"0 \(16 channels\), 1 \(32 channels\), 2 \(64 channels\); -3 to -1 count from the end"
     with pytest.raises(
         UserError, match=rf"trial.method.aux_stage: got {asked}, but the stages of 'wrn_10_1' are {known}"
     ):

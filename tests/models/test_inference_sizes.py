@@ -16,14 +16,12 @@ def test_a_backbone_of_one_size_is_refused_at_another_with_every_place_named():
         "trial.stages.0.image_size: got 64",
         "trial.stages.1.image_size: got 32",
     ]
-    assert "'swin_tiny_patch4_window7_224' takes images of one size only, and sees 96 px at inference" in str(
-        caught.value
-    )
+    assert "'swin_tiny_patch4_window7_224' accepts only one image size, and inference uses 96 px" in str(caught.value)
 
 
 def test_a_backbone_of_one_size_is_refused_at_another_in_inference():
     trial = TrialConfig.model_validate({"backbone": SWIN, "image_size": 64, "inference": {"image_size": 96}})
-    with pytest.raises(UserError, match=r"trial\.image_size: got 64, but 'swin_tiny\S+' takes .* sees 96 px"):
+    with pytest.raises(UserError, match=r"trial\.image_size: got 64, but 'swin_tiny\S+' accepts .* uses 96 px"):
         check_sizes(trial)
 
 

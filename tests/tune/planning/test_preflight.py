@@ -58,7 +58,7 @@ def test_every_fault_of_the_trials_is_reported_with_the_file() -> None:
     assert [fault.partition(" (")[0] for fault in faults] == [
         "toy.yaml: trial.batch_size: a step takes 30 images, but the train split has 20",
         "toy.yaml: trial.batch_size: a step takes 500 images, but the train split has 20",
-        "toy.yaml: trial.backbone: got 'nope'; timm.list_models() has the known names",
+        "toy.yaml: trial.backbone: got 'nope'; timm.list_models() lists the known names",
         "toy.yaml: trial.backbone: got 'wrn_16_44'; did you mean 'wrn_16_4'?",
         "toy.yaml: trial.backbone: 'densenet121' cannot be used at 8 px",
     ]

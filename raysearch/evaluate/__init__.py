@@ -1,1 +1,1 @@
-"""A checkpoint set on one labelled split: figures with their intervals."""
+"""Evaluates a checkpoint set on one labelled split: figures with confidence intervals."""

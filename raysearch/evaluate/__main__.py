@@ -18,29 +18,30 @@ def command(
         str,
         typer.Option(
             help="Labelled images: `digits`, a folder with test.parquet, a folder with class folders in test/, or one "
-            "folder of class folders, which is split as the study splits. Only the split asked for need be there.",
+            "folder of class folders, which is split as in the study. Only the scored split must exist.",
             show_default=False,
         ),
     ],
     split: Annotated[str, typer.Option(help="The split to score: train, val or test.")] = "test",
     tta: Annotated[
         Tta | None,
-        typer.Option(help="How every member looks at an image: its centre, or ten crops. Default: each as selected."),
+        typer.Option(help="Inference mode of every member: center crop or ten crops. Default: each member's own mode."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write all figures, those of each class and the whole confusion to this .json.")
+        Path | None,
+        typer.Option(help="Write all figures, per-class results and the whole confusion matrix to this .json file."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file --out.")] = False,
 ) -> None:
     """Score a checkpoint set on labelled images, matching classes by name.
 
-    Prints accuracy, balanced accuracy, log loss and calibration error (ECE), the
-    recall of each class and what it is taken for, each with a 95 % interval, and
-    as the last line one JSON object with the figures of all images.
+    Prints accuracy, balanced accuracy, log loss, calibration error (ECE), the recall
+    of each class and the most frequent confusions, each with a 95 % interval. The last
+    line is a JSON object with the figures of all images.
 
-    Intervals are of a bootstrap: 1000 resamples of the images, seeded. Wilson's
-    stands in for shares with fewer than 10 images right, or wrong, of which
-    resamples say too little.
+    Intervals come from a bootstrap: 1000 seeded resamples of the images. A share with
+    fewer than 10 correct or fewer than 10 wrong images gets Wilson's interval instead,
+    because the bootstrap is unreliable there.
     """
     from raysearch.evaluate.scoring import score_set  # imports torch
 

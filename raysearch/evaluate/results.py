@@ -1,4 +1,4 @@
-"""What an evaluation found, and as JSON."""
+"""The result of an evaluation, and its JSON form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from raysearch.evaluate.figures import Figure
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the ``n`` images of a class, the share that was recognised."""
+    """The share of a class's ``n`` images that are predicted correctly."""
 
     name: str
     n: int
@@ -23,7 +23,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Confusion:
-    """``n`` images of a class that were taken for another: a share of that class's images."""
+    """``n`` images of class ``name`` predicted as ``taken_for``; ``share`` is relative to the class's images."""
 
     name: str
     taken_for: str
@@ -33,32 +33,31 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on all images of a split; shares in [0, 1], log loss in nats."""
+    """Figures of a set on one split: shares in [0, 1], log loss in nats."""
 
     n: int
     classes: tuple[str, ...]
     temperature: float
     figures: Mapping[str, Figure]
-    """`accuracy`, `balanced_accuracy`, `top5_accuracy` of more than five classes, `log_loss`, `ece`, and the last two
-    after temperature scaling as `log_loss_scaled`, `ece_scaled`"""
+    """By name of the metric, in the order of `raysearch.evaluate.metrics.METRICS`"""
     recalls: tuple[Recall, ...]
-    """Of the classes that the split has, in the set's order; their mean is the balanced accuracy"""
+    """For the classes with images in the split, in the set's order; their mean is the balanced accuracy"""
     confusion: np.ndarray
-    """int64 [true classes, predicted classes]: images"""
+    """int64 [true classes, predicted classes]: number of images"""
     confusions: tuple[Confusion, ...]
-    """The most frequent ones; as they were chosen for that, their shares are rather too large than too small"""
+    """The most frequent ones. Their shares are biased upwards, because they are selected by frequency"""
 
     @property
     def accuracy(self) -> float:
         return self.figures["accuracy"].value
 
     def as_json(self) -> dict[str, float | int]:
-        """What the verb prints last: every figure, and the ends of its interval as `..._low` and `..._high`."""
+        """The command's last line: every figure, with the ends of its interval as `<name>_low` and `<name>_high`."""
         flat = {key: value for name, figure in self.figures.items() for key, value in _flat(name, figure).items()}
         return {**flat, "temperature": self.temperature, "n": self.n}
 
     def whole_json(self) -> dict[str, Any]:
-        """That, and what is known of each class."""
+        """The content of the file `--out`: `as_json` and the results of each class."""
         return {
             **self.as_json(),
             "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},

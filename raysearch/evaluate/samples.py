@@ -1,51 +1,46 @@
-"""What the figures need to know of each image: a few numbers, whatever the number of classes."""
+"""The numbers that an evaluation stores for each image, independent of the number of classes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-
-from raysearch.ensemble.scores import log_losses
 
 TOP_K = 5
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Arrays of a number for each image."""
+    """Arrays with one number per image. `raysearch.evaluate.metrics.summarize` makes them from probabilities."""
 
     labels: np.ndarray
     """int64, the true class"""
     predicted: np.ndarray
-    """int64, the first of the most probable classes"""
+    """int64, the most probable class (the first of ties)"""
     is_in_top: np.ndarray
-    """bool, whether the true class is among the `TOP_K` most probable"""
+    """bool, whether the true class is among the `TOP_K` most probable classes"""
     confidence: np.ndarray
     """float64, the probability of the predicted class"""
     confidence_scaled: np.ndarray
     """The same after temperature scaling"""
-    losses: np.ndarray
-    """float64, -log of the true class's probability"""
-    losses_scaled: np.ndarray
+    values: Mapping[str, np.ndarray]
+    """float64 by metric: the values of metrics that are means over the images"""
 
     @classmethod
-    def of(cls, probs: np.ndarray, probs_scaled: np.ndarray, labels: np.ndarray) -> Self:
-        """Of probabilities [samples, classes] before and after temperature scaling."""
+    def concatenate(cls, batches: Sequence["Samples"]) -> "Samples":
+        """Join batches in order."""
+        first = batches[0]
+
+        def join(name: str) -> np.ndarray:
+            return np.concatenate([getattr(batch, name) for batch in batches])
+
         return cls(
-            labels=labels,
-            predicted=probs.argmax(axis=1),
-            is_in_top=_places(probs, labels) < TOP_K,
-            confidence=probs.max(axis=1),
-            confidence_scaled=probs_scaled.max(axis=1),
-            losses=log_losses(probs, labels),
-            losses_scaled=log_losses(probs_scaled, labels),
+            labels=join("labels"),
+            predicted=join("predicted"),
+            is_in_top=join("is_in_top"),
+            confidence=join("confidence"),
+            confidence_scaled=join("confidence_scaled"),
+            values={name: np.concatenate([batch.values[name] for batch in batches]) for name in first.values},
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """One after another."""
-        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,8 +51,8 @@ class Samples:
         return self.predicted == self.labels
 
 
-def _places(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """int [samples]: how many classes come before the true one; of equally probable classes the first does."""
+def rank_labels(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """int [samples]: how many classes precede the true class by probability; among equal ones the first precedes."""
     own = probs[np.arange(len(labels)), labels][:, None]
     is_before = np.arange(probs.shape[1]) < labels[:, None]
     return ((probs > own) | ((probs == own) & is_before)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Scores a checkpoint set on one split of a source: figures on the terminal, and in a file."""
+"""Scores a checkpoint set on one split of a source; prints the figures and writes them to a file."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def score_set(
 
 
 def _print(evaluation: Evaluation, split: str) -> None:
-    """The confusion whole where it can be read, else the most frequent ones only."""
+    """Print the tables; the whole confusion matrix only if it fits the terminal."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(figures_table(evaluation, split))
     console.print(recalls_table(evaluation))
@@ -50,7 +50,7 @@ def _print(evaluation: Evaluation, split: str) -> None:
 
 
 def _write(out: Path, evaluation: Evaluation) -> None:
-    """A line for each key, so that a large confusion does not make a million."""
+    """Write one line per key; `indent` would write one line per cell of the confusion matrix."""
     lines = [
         f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in evaluation.whole_json().items()
     ]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from raysearch.ensemble.calibration import expected_calibration_error
-from raysearch.evaluate.evaluation import evaluated
+from raysearch.evaluate.evaluation import compute_evaluation
+from raysearch.evaluate.metrics import summarize
 from raysearch.evaluate.results import Evaluation
-from raysearch.evaluate.samples import Samples
 
 PROBS = np.array(
     [
@@ -26,7 +26,7 @@ LABELS = np.array([0, 0, 0, 1, 1, 2])
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluated(Samples.of(PROBS, SCALED, LABELS), ("a", "b", "c"), 1.5)
+    return compute_evaluation(summarize(PROBS, SCALED, LABELS), ("a", "b", "c"), 1.5)
 
 
 def test_accuracies_are_of_all_images_and_of_each_class(evaluation: Evaluation) -> None:
@@ -49,14 +49,14 @@ def test_the_confusion_counts_true_classes_in_rows(evaluation: Evaluation) -> No
     ]
 
 
-def test_log_loss_is_in_nats_and_one_sure_mistake_is_not_infinite(evaluation: Evaluation) -> None:
+def test_log_loss_is_in_nats_and_finite_for_a_confident_mistake(evaluation: Evaluation) -> None:
     by_hand = -(log(0.7) + log(0.4) + log(0.6) + log(0.72) + log(1e-12) + log(0.1)) / 6
     assert evaluation.figures["log_loss"].value == pytest.approx(by_hand)
     assert evaluation.figures["log_loss_scaled"].value == pytest.approx(-(3 * log(0.5) + 2 * log(0.25) + log(0.25)) / 6)
 
 
 def test_calibration_error_is_by_bins_of_confidence(evaluation: Evaluation) -> None:
-    # of fifteen bins, ]2/3, 11/15] holds 0.70 and 0.72, both right; each other image has a bin of its own
+    # Of 15 bins, (2/3, 11/15] contains 0.70 and 0.72, both correct; every other image is alone in its bin.
     by_hand = ((1 - 0.70) + (1 - 0.72) + 0.50 + (1 - 0.60) + 0.90 + 0.45) / 6
     assert evaluation.figures["ece"].value == pytest.approx(by_hand)
     assert evaluation.figures["ece_scaled"].value == pytest.approx(0.0)  # confidence 0.5, and half of them are right
@@ -68,7 +68,7 @@ def test_calibration_error_is_that_of_the_ensemble_s_on_any_confidence() -> None
     top = np.concatenate([rng.uniform(0.34, 1, 500), edges[edges > 0.5], edges[edges > 0.5] + 1e-9]).clip(max=1)
     probs = np.stack([top, (1 - top) * 0.6, (1 - top) * 0.4], axis=1)
     labels = rng.integers(3, size=len(top))
-    figures = evaluated(Samples.of(probs, probs, labels), ("a", "b", "c"), 1.0).figures
+    figures = compute_evaluation(summarize(probs, probs, labels), ("a", "b", "c"), 1.0).figures
     assert figures["ece"].value == pytest.approx(expected_calibration_error(probs, labels), abs=1e-12)
 
 
@@ -77,16 +77,17 @@ def test_the_best_five_are_counted_where_there_are_more_classes() -> None:
     classes = tuple("abcdef")
 
     def share(*labels: int) -> float:
-        return evaluated(Samples.of(probs, probs, np.array(labels)), classes, 1.0).figures["top5_accuracy"].value
+        samples = summarize(probs, probs, np.array(labels))
+        return compute_evaluation(samples, classes, 1.0).figures["top5_accuracy"].value
 
     assert share(4, 5, 4) == 1
-    assert share(5, 3, 5) == 0  # of equals the first ones are among the five
-    five = evaluated(Samples.of(probs[:, :5], probs[:, :5], np.array([0, 1, 2])), classes[:5], 1.0)
+    assert share(5, 3, 5) == 0  # among equal probabilities the first five count
+    five = compute_evaluation(summarize(probs[:, :5], probs[:, :5], np.array([0, 1, 2])), classes[:5], 1.0)
     assert "top5_accuracy" not in five.figures
 
 
-def test_classes_without_images_have_no_recall_and_take_no_part_in_the_mean() -> None:
+def test_classes_without_images_have_no_recall_and_do_not_count_in_the_mean() -> None:
     probs = np.eye(4)[[0, 0, 3]]
-    evaluation = evaluated(Samples.of(probs, probs, np.array([0, 3, 3])), tuple("abcd"), 1.0)
+    evaluation = compute_evaluation(summarize(probs, probs, np.array([0, 3, 3])), tuple("abcd"), 1.0)
     assert [r.name for r in evaluation.recalls] == ["a", "d"]
     assert evaluation.figures["balanced_accuracy"].value == pytest.approx((1 + 1 / 2) / 2)

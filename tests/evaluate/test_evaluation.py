@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss,
 from raysearch.ensemble.calibration import expected_calibration_error
 from raysearch.errors import DataError, UserError
 from raysearch.evaluate.__main__ import command
+from raysearch.evaluate.metrics import METRICS
 from raysearch.io import read_json, read_yaml
 from raysearch.paths import StudyPaths
 from raysearch.predict.checkpoint_set import load_set
@@ -21,7 +22,7 @@ DIGITS = list("0123456789")
 
 @pytest.fixture
 def evaluate(small_set: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """The last line of what the command prints."""
+    """Runs the command and parses the last line that it prints."""
 
     def run(source: str | Path, split: str = "test", **options: Any) -> dict[str, Any]:
         command(small_set, str(source), split, **options)
@@ -49,8 +50,8 @@ def test_the_last_line_equals_an_independent_computation(
     normalised = probs / probs.sum(axis=1, keepdims=True)
     expected = {
         "accuracy": np.mean(predicted == labels),
-        "balanced_accuracy": balanced_accuracy_score(labels, predicted),
         "top5_accuracy": top_k_accuracy_score(labels, probs, k=5),
+        "balanced_accuracy": balanced_accuracy_score(labels, predicted),
         "log_loss": log_loss(labels, normalised),
         "log_loss_scaled": log_loss(labels, scaled),
         "ece": expected_calibration_error(probs, labels),
@@ -58,6 +59,7 @@ def test_the_last_line_equals_an_independent_computation(
     }
     assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-5)
     assert all(figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] for name in expected)
+    assert list(expected) == [metric.name for metric in METRICS]
     assert {*expected, *(f"{name}_{end}" for name in expected for end in ("low", "high"))} == figures.keys() - {
         "n",
         "temperature",
@@ -85,7 +87,7 @@ def test_the_file_holds_every_class_and_the_whole_confusion(
     assert first["share"] == pytest.approx(cell / sum(written["confusion"][int(first["class"])]))
 
 
-@pytest.mark.parametrize(("name", "message"), [("figures.txt", r"must end in \.json"), ("old.json", "exists already")])
+@pytest.mark.parametrize(("name", "message"), [("figures.txt", r"must end in \.json"), ("old.json", "already exists")])
 def test_a_file_in_the_way_is_found_before_the_set_is_opened(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "old.json").write_text("mine")
     with pytest.raises(UserError, match=message):
@@ -93,7 +95,9 @@ def test_a_file_in_the_way_is_found_before_the_set_is_opened(tmp_path: Path, nam
     assert (tmp_path / "old.json").read_text() == "mine"
 
 
-def test_overwriting_is_asked_for(tmp_path: Path, write_parquet: Callable[..., Path], small_set: Path) -> None:
+def test_a_file_is_overwritten_only_with_the_option(
+    tmp_path: Path, write_parquet: Callable[..., Path], small_set: Path
+) -> None:
     (tmp_path / "old.json").write_text("mine")
     source = write_parquet(tmp_path / "a", "test", ["7", "3"])
     command(small_set, str(source), out=tmp_path / "old.json", overwrite=True)
@@ -114,12 +118,12 @@ def test_the_held_out_figure_is_the_stored_ensembles(
     assert read_yaml(small_study.study)["data"]["counts"]["held_out"] == 40
 
 
-def test_another_look_at_the_images_gives_other_figures(
+def test_another_inference_mode_gives_other_figures(
     tmp_path: Path, write_parquet: Callable[..., Path], evaluate: Callable[..., dict[str, Any]]
 ) -> None:
     source = write_parquet(tmp_path / "a", "test", DIGITS)
     as_selected, center, tencrop = (evaluate(source, tta=tta) for tta in (None, "center", "tencrop"))
-    assert as_selected == center  # none of the set's members is of ten crops
+    assert as_selected == center  # no member of the set uses ten crops
     assert tencrop["log_loss"] != center["log_loss"]
 
 
@@ -163,6 +167,8 @@ def test_tables_give_figures_recalls_and_confusion_within_the_width(
     *lines, last = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
+    for metric in METRICS:
+        assert f"│ {metric.label}" in text
     assert re.search(r"^│ balanced accuracy .* \d+\.\d %", text, re.MULTILINE)
     assert re.search(r"^│ [37] +│ +\d+ │ +\d+\.\d % │ +\d+\.\d to \d+\.\d │$", text, re.MULTILINE)
     assert re.search(r"^ [37]  [37] ( +(\d+|\.)){10}", text, re.MULTILINE)

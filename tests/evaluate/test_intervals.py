@@ -1,4 +1,4 @@
-"""Intervals: how often they hold the truth, and what they are where resamples say nothing."""
+"""Intervals: how often they contain the true value, and their width where resamples do not vary."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,16 @@ from raysearch.ensemble.intervals import share_interval
 from raysearch.evaluate.bootstrap import (
     RESAMPLES,
     calibration_figure,
-    drawn_means,
-    drawn_shares,
-    drawn_totals,
+    draw_means,
+    draw_shares,
+    draw_totals,
     percentile_figure,
     share_figure,
 )
-from raysearch.evaluate.evaluation import evaluated
+from raysearch.evaluate.evaluation import compute_evaluation
 from raysearch.evaluate.figures import Figure
+from raysearch.evaluate.metrics import summarize
 from raysearch.evaluate.results import Evaluation
-from raysearch.evaluate.samples import Samples
 
 TRIES = 200
 
@@ -28,7 +28,7 @@ def holds(figure: Figure, truth: float) -> bool:
 def of(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> Evaluation:
     probs = np.full((len(labels), num_classes), 0.1 / (num_classes - 1))
     probs[np.arange(len(labels)), predicted] = 0.9
-    return evaluated(Samples.of(probs, probs, labels), tuple(map(str, range(num_classes))), 1.0)
+    return compute_evaluation(summarize(probs, probs, labels), tuple(map(str, range(num_classes))), 1.0)
 
 
 @pytest.mark.parametrize(("share", "n"), [(0.5, 40), (0.9, 10), (0.9, 100), (0.97, 100), (0.9, 1000)])
@@ -36,7 +36,7 @@ def test_the_interval_of_a_share_holds_the_truth_in_nineteen_of_twenty_splits(sh
     rng = np.random.default_rng(n)
     found = rng.binomial(n, share, size=TRIES) / n
     totals = np.full(RESAMPLES, n)
-    held = [holds(share_figure(float(s), n, drawn_shares(totals, s, rng)), share) for s in found]
+    held = [holds(share_figure(float(s), n, draw_shares(totals, s, rng)), share) for s in found]
     assert np.mean(held) >= 0.91
 
 
@@ -45,7 +45,7 @@ def test_the_interval_of_log_loss_holds_the_truth_in_nineteen_of_twenty_splits()
     held = []
     for _ in range(TRIES // 2):
         losses = rng.exponential(0.7, size=(150, 1))
-        held.append(holds(percentile_figure(losses.mean(), drawn_means(losses, rng)[:, 0]), 0.7))
+        held.append(holds(percentile_figure(losses.mean(), draw_means(losses, rng)[:, 0]), 0.7))
     assert np.mean(held) >= 0.88
 
 
@@ -58,14 +58,14 @@ def test_the_interval_of_balanced_accuracy_holds_the_truth_of_uneven_classes() -
         predicted = np.where(rng.random(300) < recalls[labels], labels, (labels + 1) % 3)
         totals = np.bincount(labels, minlength=3)
         found = np.bincount(labels[predicted == labels], minlength=3) / totals
-        draws = np.nanmean(drawn_shares(drawn_totals(totals, rng), found, rng), axis=1)
+        draws = np.nanmean(draw_shares(draw_totals(totals, rng), found, rng), axis=1)
         held.append(holds(share_figure(found.mean(), 300, draws), recalls.mean()))
     assert np.mean(held) >= 0.91
 
 
 @pytest.mark.parametrize(("surplus", "truth"), [(0.0, 0.0), (0.15, 0.15)])
 def test_the_interval_of_the_calibration_error_holds_the_truth(surplus: float, truth: float) -> None:
-    """Also of a calibrated set, where a percentile interval never does: its error is above zero on any images."""
+    """Also for a calibrated set, where a percentile interval never does: its error is above zero on every sample."""
     rng = np.random.default_rng(0)
     held = []
     for _ in range(40):
@@ -81,10 +81,10 @@ def test_draws_are_resamples_of_the_images() -> None:
     rng = np.random.default_rng(0)
     labels, right = rng.integers(3, size=60), rng.random(60) < 0.7
     totals, found = np.bincount(labels, minlength=3), np.bincount(labels[right], minlength=3)
-    drawn = drawn_totals(totals, rng)
+    drawn = draw_totals(totals, rng)
     assert drawn.shape == (RESAMPLES, 3)
     assert set(drawn.sum(axis=1)) == {60}
-    by_counts = drawn_shares(drawn, found / totals, rng)
+    by_counts = draw_shares(drawn, found / totals, rng)
     by_images = []
     for _ in range(RESAMPLES):
         rows = rng.integers(60, size=60)
@@ -92,7 +92,7 @@ def test_draws_are_resamples_of_the_images() -> None:
     np.testing.assert_allclose(by_counts.mean(axis=0), np.mean(by_images, axis=0), atol=0.02)
     np.testing.assert_allclose(by_counts.std(axis=0), np.std(by_images, axis=0), rtol=0.15)
     values = rng.normal(size=(60, 2))
-    assert drawn_means(values, rng).std(axis=0) == pytest.approx(values.std(axis=0) / np.sqrt(60), rel=0.1)
+    assert draw_means(values, rng).std(axis=0) == pytest.approx(values.std(axis=0) / np.sqrt(60), rel=0.1)
 
 
 def test_where_all_are_right_the_interval_is_no_point() -> None:
@@ -107,7 +107,7 @@ def test_where_all_are_right_the_interval_is_no_point() -> None:
 def test_uneven_classes_leave_the_balanced_accuracy_less_sure_than_the_plain_one() -> None:
     labels = np.repeat([0, 1], [95, 5])
     figures = of(labels, labels, 2).figures
-    # of so many images: 2^2 / (1/95 + 1/5) = 19
+    # effective number of images: 2^2 / (1/95 + 1/5) = 19
     assert figures["balanced_accuracy"] == Figure(1.0, *share_interval(1.0, 19))
     assert figures["balanced_accuracy"].low < figures["accuracy"].low
 

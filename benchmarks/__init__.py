@@ -1,1 +1,1 @@
-"""What is claimed to be fast, measured against its peers in one run: ``make bench``."""
+"""Benchmarks of our speed against other libraries, measured in one run: ``make bench``."""

@@ -1,6 +1,6 @@
-"""Measure the rows and print each with a JSON line, then a table: ``python -m benchmarks [--only NAME]``.
+"""Run the benchmarks and print a JSON line for each, then a table: ``python -m benchmarks [--only NAME]``.
 
-Exits with 1 when a row is not ok. A row whose peer is not installed is open: not passed, and no failure.
+Exits with 1 if a row misses its bound or fails. A row whose peer is not installed is open: it neither passes nor fails.
 """
 
 import logging
@@ -13,11 +13,11 @@ from benchmarks.harness import circumstances, run, table
 from benchmarks.rows import ROWS
 
 
-def main(only: Annotated[str, typer.Option(help="Measure this row alone.")] = "") -> None:
-    """Measure what is claimed to be fast against its peers."""
+def main(only: Annotated[str, typer.Option(help="Run only this row.")] = "") -> None:
+    """Measure our speed against other libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if only and only not in ROWS:
-        print(f"--only: got {only!r}; the rows are {', '.join(ROWS)}", file=sys.stderr)
+        print(f"--only: got {only!r}; known: {', '.join(ROWS)}", file=sys.stderr)
         raise typer.Exit(2)
     outcomes = run({only: ROWS[only]} if only else ROWS)
     print(f"\n{table(outcomes)}\n\n{circumstances()}")

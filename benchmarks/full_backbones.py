@@ -1,8 +1,8 @@
-"""One training step with an auxiliary head and one prediction, by every backbone of the method at its own image size.
+"""One training step with an auxiliary head and one prediction for every backbone at its default image size.
 
-``python -m benchmarks.full_backbones [NAME...]`` prints a line a backbone and exits with 1 if one fails. Each runs in
-a process of its own, so that its peak memory is its own and one that runs out of memory stops no other. On a GPU
-where there is one. A batch has two images.
+``python -m benchmarks.full_backbones [NAME...]`` prints one line per backbone and exits with 1 if any fails. Each
+backbone runs in a separate process: this isolates its peak memory, and running out of memory does not stop the others.
+It runs on a GPU if there is one. A batch has two images.
 """
 
 import multiprocessing
@@ -50,7 +50,7 @@ CLASSES = 1000
 
 @dataclass(frozen=True)
 class Step:
-    """What a backbone's step took; ``seconds`` without building it."""
+    """Cost of a backbone's step. ``seconds`` excludes building the network."""
 
     image_size: int
     parameters: int
@@ -59,8 +59,10 @@ class Step:
 
 
 def run_backbone(name: str) -> Step:
-    """Build, train one step, predict. Raises what the backbone raises, and `ArithmeticError` if a result is not
-    finite."""
+    """Build the network, train one step, predict.
+
+    Raises whatever the backbone raises, and `ArithmeticError` if a result is not finite.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     image_size = timm.get_pretrained_cfg_value(name, "input_size")[-1]
@@ -95,20 +97,20 @@ def _peak_bytes(device: torch.device) -> int:
 
 
 def run_alone(name: str) -> Step | str:
-    """`run_backbone` in a new process; the reason where it failed."""
+    """Call `run_backbone` in a new process. Returns a message if it fails."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(run_backbone, name).result()
         except BrokenProcessPool:
             return "its process was killed (out of memory?)"
-        except Exception as error:  # whatever one backbone raises, the others have their turn
+        except Exception as error:  # an error of one backbone must not stop the others
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Backbones; default: all of the method's.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of backbones. Default: all.")] = None,
 ) -> None:
-    """Train one step with every backbone at its own image size."""
+    """Train one step with every backbone at its default image size."""
     names = names or list(BACKBONES)
     width = max(map(len, names))
     print(f"{'backbone':{width}}  {'px':>4}  {'parameters':>10}  {'seconds':>7}  {'peak':>7}", flush=True)

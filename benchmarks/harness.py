@@ -1,4 +1,4 @@
-"""Runs rows and says how they came out: a JSON line each, and a table."""
+"""Runs rows and reports their results: a JSON line each, and a table."""
 
 import datetime
 import importlib
@@ -22,7 +22,7 @@ VERDICTS = {True: "ok", False: "NOT OK", None: "open"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row. Without ``measured`` it is open (its peer is missing) or has failed, for ``reason``."""
+    """Result of a row. Without ``measured`` the row is open (its peer is missing) or failed; ``reason`` says why."""
 
     name: str
     bound: float | None = None
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool | None:
-        """None: open."""
+        """Whether the row meets its bound; None if it is open."""
         if self.measured is None or self.bound is None:
             return None if self.is_open else False
         ratio = self.measured.ratio
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def run_row(name: str, module_name: str) -> Outcome:
-    """Measure one row; whatever goes wrong in it is in the outcome."""
+    """Measure one row. Never raises: an error becomes part of the outcome."""
     outcome = Outcome(name)
     try:
         row = importlib.import_module(module_name)
@@ -61,7 +61,7 @@ def run_row(name: str, module_name: str) -> Outcome:
 
 
 def run(rows: Mapping[str, str]) -> list[Outcome]:
-    """Measure ``rows`` (name to module) one after the other, and print each as it comes out."""
+    """Measure ``rows`` (name to module) one by one, and print each result at once."""
     outcomes = []
     for name, module_name in rows.items():
         outcome = run_row(name, module_name)
@@ -71,7 +71,7 @@ def run(rows: Mapping[str, str]) -> list[Outcome]:
 
 
 def summary(outcome: Outcome) -> str:
-    """Both sides of a row in words, and its note."""
+    """The figures of both sides of a row, and its note."""
     measured = outcome.measured
     if measured is None:
         return f"{outcome.name}: {VERDICTS[outcome.ok]}, {outcome.reason}"
@@ -80,7 +80,7 @@ def summary(outcome: Outcome) -> str:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """The rows as Markdown."""
+    """The results as a Markdown table."""
     lines = ["| row | ours | peer | ratio | bound | |", "|---|---|---|---|---|---|"]
     for outcome in outcomes:
         measured = outcome.measured
@@ -91,7 +91,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def circumstances() -> str:
-    """Commit, machine and date."""
+    """Commit, machine, torch version and date."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     commit = subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
     machine = f"{processor()}, {os.cpu_count()} cores"
@@ -101,7 +101,7 @@ def circumstances() -> str:
 
 
 def processor() -> str:
-    """The CPU's model, where Linux tells it."""
+    """Model of the CPU; on systems other than Linux, whatever `platform` knows."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

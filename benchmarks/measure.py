@@ -1,9 +1,9 @@
-"""How a row is measured: both sides by turns in one process, and the median of the pairs' ratios.
+"""Measures a row: both sides alternate in one process, and the result is the median of the pairs' ratios.
 
-A shared machine's speed wanders by tens of percent within a minute. Two timings taken next to each other wander
-together, so a pair's ratio stays; the order within a pair changes from pair to pair. One thread computes, and what
-counts is the processor time of this process, the kernel's part included: on an idle machine that is the time that
-passes, and on a busy one it leaves out the waiting for others.
+The speed of a shared machine varies by tens of percent within a minute. It varies equally for two timings taken one
+after the other, so the ratio of a pair is stable. The order within a pair alternates. One thread computes. The time is
+the processor time of this process, including the kernel's part. On an idle machine it equals wall-clock time; on a busy
+machine it excludes waiting for other processes.
 """
 
 import os
@@ -26,7 +26,7 @@ PEERS_VENV = HERE.parent / ".venv-bench"
 
 @dataclass(frozen=True)
 class Measured:
-    """A row's outcome: the ratio that its bound is for, and both sides' figures, readable ("0.31 ms")."""
+    """Measurement of a row: the ratio that its bound applies to, and the figures of both sides as text ("0.31 ms")."""
 
     ratio: float
     ours: str
@@ -35,12 +35,12 @@ class Measured:
 
 
 class PeerMissing(Exception):
-    """The peer is not installed, so that the row stays open; the message is the reason."""
+    """The peer is not installed, so the row stays open. The message is the reason."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch computes with one thread."""
+    """Limit torch to one thread inside the block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,9 +52,9 @@ def one_thread() -> Iterator[None]:
 def paired(
     ours: Callable[[], object], peer: Callable[[], object], pairs: int = 10, repeats: int = 1
 ) -> tuple[list[float], list[float]]:
-    """Seconds of a call of ``ours`` and of ``peer``, by turns, ``pairs`` each, after a warm-up of each.
+    """Seconds per call of ``ours`` and of ``peer``: ``pairs`` timings each, alternating, after a warm-up of each.
 
-    A timing is the mean of ``repeats`` calls in a row. Work of other processes and of GPUs is not seen.
+    A timing is the mean of ``repeats`` consecutive calls. It excludes work of other processes and of GPUs.
     """
     timers = (Timer(ours, timer=process_time), Timer(peer, timer=process_time))
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -68,14 +68,14 @@ def paired(
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median of ``above`` / ``below``, pair by pair."""
+    """The median of the pairwise ratios ``above`` / ``below``."""
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def speedup(
     ours: Callable[[], object], peer: Callable[[], object], pairs: int = 10, repeats: int = 1, note: str = ""
 ) -> Measured:
-    """How many times faster ``ours`` is than ``peer``: `paired` as a row."""
+    """How many times faster ``ours`` is than ``peer``. Arguments as for `paired`."""
     our_seconds, peer_seconds = paired(ours, peer, pairs, repeats)
     return Measured(
         median_ratio(peer_seconds, our_seconds), milliseconds(our_seconds), milliseconds(peer_seconds), note
@@ -83,19 +83,19 @@ def speedup(
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
-    """The median, as it is shown."""
+    """The median as text."""
     median = 1000 * statistics.median(seconds)
     return f"{median:.0f} ms" if median >= 100 else f"{median:.3g} ms"
 
 
 def peer(script: str, *args: str) -> None:
-    """Run benchmarks/peers/``script`` in .venv-bench, with one thread; arrays go through files named in ``args``.
+    """Run benchmarks/peers/``script`` in .venv-bench with one thread. ``args`` name the files that pass arrays.
 
-    Raises `PeerMissing` where .venv-bench has not been made or the script says that its peer is not there, and
+    Raises `PeerMissing` if .venv-bench does not exist or the script cannot import its peer, and
     `subprocess.CalledProcessError` if the script fails.
     """
     if not (PEERS_VENV / ".installed").is_file():
-        raise PeerMissing(f"{PEERS_VENV.name} is not installed (make {PEERS_VENV.name}/.installed says why)")
+        raise PeerMissing(f"{PEERS_VENV.name} is not installed (run make {PEERS_VENV.name}/.installed to see why)")
     try:
         alone(PEERS_VENV / "bin" / "python", str(HERE / "peers" / script), *args)
     except subprocess.CalledProcessError as failed:
@@ -105,6 +105,6 @@ def peer(script: str, *args: str) -> None:
 
 
 def alone(python: str | Path, *args: str) -> None:
-    """Run ``python`` with ``args`` and one thread, in a process of its own that can import `benchmarks`."""
+    """Run ``python`` with ``args`` and one thread, in a new process that can import `benchmarks`."""
     environment = {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     subprocess.run([python, *args], check=True, env=os.environ | environment)

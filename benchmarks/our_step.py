@@ -1,4 +1,4 @@
-"""Our training step as the loop takes it, again and again on a batch that is made beforehand, on the CPU."""
+"""Our training step as in the training loop, on the CPU, repeated on one prepared batch."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ STEPS_PER_EPOCH = 10
 ALONE = World(0, 1, torch.device("cpu"))
 
 PLAIN = MethodConfig(views=1, alpha=0.0, beta=0.0, gamma=0.0, aux_weight=0.0)
-"""The method off: cross entropy with label smoothing alone. The moving average is kept all the same."""
+"""The method switched off: only cross entropy with label smoothing. The moving average is still computed."""
 FULL = MethodConfig()
 
 UNVARIED = AugmentConfig(crop="none", hflip=0.0, policy="none", erasing=0.0, mixing="none")
@@ -23,10 +23,10 @@ MIXED = UNVARIED.model_copy(update={"mixing": "both"})
 
 
 class OurStep:
-    """A batch of ``config`` from pixels to moved weights; `task` and `batch` are there to be looked at."""
+    """One training step for ``config``, from pixels to updated weights. `task` and `batch` are public for checks."""
 
     def __init__(self, config: TrialConfig) -> None:
-        keep_freed_memory()  # as `train` does; a peer in the same process has it too
+        keep_freed_memory()  # as `train` does; it also applies to a peer in the same process
         torch.manual_seed(config.seed)
         self.task = Task(config, CLASSES, ALONE)
         self.stage = Stage(config, 0, _noise(config), ALONE, epochs_before=0, steps_before=0)
@@ -35,14 +35,14 @@ class OurStep:
         self.steps = 0
 
     def __call__(self) -> None:
-        """Normalise, mix, forward, loss, backward, update of the weights and of the teacher."""
+        """Normalise, mix, forward, loss, backward, update the weights and the teacher."""
         epoch, number = divmod(self.steps, STEPS_PER_EPOCH)
         self.stage.step(self.task, self.batch, epoch + 1, number)
         self.steps += 1
 
 
 def _noise(config: TrialConfig) -> Split:
-    """A train split of random pixels."""
+    """A train split with random pixels."""
     random, samples, size = np.random.default_rng(0), config.batch_size * STEPS_PER_EPOCH, config.image_size
     images = random.integers(256, size=(samples, size, size, 3), dtype=np.uint8)
     names = tuple(str(number) for number in range(samples))

@@ -1,9 +1,9 @@
-"""From a study to a table: what each recipe's ensemble is worth cross-fitted and on test, with commit and date.
+"""Builds a table from a study: cross-fitted and test accuracy of each recipe's ensemble, with commit and date.
 
     python -m benchmarks.road runs/photos32 --data FOLDER
 
-Every ensemble is exported, verified and scored on the test split alike, and the best single model (chosen on the
-held-out split) with them, so that all rows are of one search. The last line of stdout is the same as JSON.
+Every ensemble is exported, verified and scored on the test split. The best single model, chosen on the held-out split,
+is treated in the same way, so all rows come from one search. The last line of stdout has the same figures as JSON.
 """
 
 import argparse
@@ -32,7 +32,7 @@ RECIPES = {
 
 
 def verb(name: str, *words: object) -> str:
-    """Run ``python -m raysearch.<name>`` and return its stdout, which is shown as well."""
+    """Run ``python -m raysearch.<name>``, print its stdout and return it."""
     command = [sys.executable, "-m", f"raysearch.{name}", *map(str, words)]
     print("$", *command[1:], flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -40,8 +40,8 @@ def verb(name: str, *words: object) -> str:
     return done.stdout
 
 
-def scored(study: StudyPaths, recipe: str, source: str) -> dict[str, Any]:
-    """Select by ``recipe``, export, score on the test split."""
+def score_recipe(study: StudyPaths, recipe: str, source: str) -> dict[str, Any]:
+    """Select with ``recipe``, export, and score on the test split of ``source``."""
     verb("ensemble", study.root, "--recipe", RECIPES[recipe])
     folder = study.root / "sets" / recipe
     shutil.rmtree(folder, ignore_errors=True)
@@ -61,9 +61,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--data", required=True)
-    given = parser.parse_args()
-    study = StudyPaths(given.study).require()
-    rows = {recipe: scored(study, recipe, given.data) for recipe in RECIPES}
+    arguments = parser.parse_args()
+    study = StudyPaths(arguments.study).require()
+    rows = {recipe: score_recipe(study, recipe, arguments.data) for recipe in RECIPES}
     verb("report", study.root)
     results = [read_json(trial.result) for _, trial in study.trials() if trial.result.is_file()]
     states = [result["state"] for result in results]
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The rows as Markdown, accuracies in percent with their 95 % intervals."""
+    """The rows as a Markdown table: accuracies in percent with 95 % intervals."""
     columns = ("", "members", "held-out, cross-fitted", "held-out, in-sample", "test")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, row in rows.items():

@@ -1,9 +1,9 @@
-"""A search as its user starts it, and the same trainings without it: what the rows share that say what a search costs.
+"""Runs a search as a user would, and the same trainings without the search. Shared by the rows on search overhead.
 
-Much of that is waiting, so these rows count seconds on the clock, and what else runs on the machine is in the figures.
+Much of the overhead is waiting, so these rows measure wall-clock time, which other processes on the machine affect.
 
-``python -m benchmarks.searches FOLDER...`` trains what the trials' folders say in their `config.yaml`, one after the
-other in this process, into folders that it removes. Its last line is the `Taken` of each, as JSON lists.
+``python -m benchmarks.searches FOLDER...`` repeats the trainings in the `config.yaml` of the given trial folders, one
+by one in this process, and deletes the results. Its last line has the `Taken` of each as JSON lists.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from raysearch.train.training_job import TrainingJob, run_training_job
 
 SPACE = HERE.parent / "spaces" / "cr.yaml"
 STUDY = "bench"
-ALIKE = {  # what is left to be drawn does not change how long a trial takes
+ALIKE = {  # the parameters that are still sampled do not change the duration of a trial
     "study": STUDY,
     "search.scheduler": "none",
     "search.first": "[]",
@@ -40,43 +40,43 @@ ALIKE = {  # what is left to be drawn does not change how long a trial takes
     "trial.optimizer.lr": "0.05",
 }
 NICENESS = 15
-"""Of Ray's workers; the bare trainings' too, so that on a busy machine neither side is served first."""
+"""Niceness of Ray's workers. The bare trainings use it, too, so that a busy machine does not favour one side."""
 
 
 class Taken(NamedTuple):
-    """Seconds of a training."""
+    """Duration of a training, in seconds."""
 
     whole: float
     in_epochs: float
-    """From its first epoch's start to its last one's look, which is outside"""
+    """From the start of the first epoch to the last evaluation, which is not included"""
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search that has ended, and its times, in seconds since 1970."""
+    """A finished search with its times, in seconds since 1970."""
 
     began: float
-    """When the command was started"""
+    """Start of the command"""
     ended: float
-    """When its process was gone"""
+    """End of its process"""
     starts: list[float]
-    """Of the trials, when they were drawn"""
+    """By trial: when its parameters were sampled"""
     ends: list[float]
-    """Of the trials, when the study was told"""
+    """By trial: when the study recorded its end"""
     folders: list[Path]
-    """Of the trials"""
+    """Folders of the trials"""
 
     @property
     def turns(self) -> list[Taken]:
-        """From each trial's start to the next one's: of all but the last."""
+        """By trial, without the last: the time from its start to the start of the next trial."""
         wholes = [later - earlier for earlier, later in itertools.pairwise(self.starts)]
         return [Taken(whole, in_epochs(folder)) for whole, folder in zip(wholes, self.folders, strict=False)]
 
 
 def run_search(out: Path, trials: int, concurrency: int, epochs: int, eval_every: int) -> Search:
-    """Run a search by its command, its study into ``out``; every trial trains with one thread.
+    """Run the search command with one thread per trial; the study is written to ``out``.
 
-    Raises `RuntimeError` where a trial did not end COMPLETE, and `subprocess.CalledProcessError` if the command fails.
+    Raises `RuntimeError` if a trial does not end COMPLETE, and `subprocess.CalledProcessError` if the command fails.
     """
     settings = {**ALIKE, "trial.epochs": epochs, "trial.eval_every": eval_every}
     overrides = [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
@@ -88,7 +88,7 @@ def run_search(out: Path, trials: int, concurrency: int, epochs: int, eval_every
 
 
 def read_search(paths: StudyPaths, began: float, ended: float) -> Search:
-    """The trials' times from the study's database."""
+    """Read the times of the trials from the study's database."""
     study = optuna.load_study(study_name=STUDY, storage=f"sqlite:///{paths.database}")
     starts, ends = [], []
     for trial in study.get_trials(deepcopy=False):
@@ -100,12 +100,12 @@ def read_search(paths: StudyPaths, began: float, ended: float) -> Search:
 
 
 def in_epochs(folder: Path) -> float:
-    """`Taken.in_epochs` of the training in a folder."""
+    """Return `Taken.in_epochs` of the training in ``folder``."""
     return read_metrics(TrialPaths(folder))[-1]["seconds"]
 
 
 def train_bare(folders: Sequence[Path], processes: int = 1) -> list[Taken]:
-    """Train what the trials did without a search, in so many new processes at once; in the order of ``folders``."""
+    """Repeat the trainings of trials without a search, in ``processes`` new processes. Results follow ``folders``."""
     taken = [Taken(0.0, 0.0)] * len(folders)
     with ThreadPoolExecutor(processes) as pool:
         shares = pool.map(_in_new_process, [folders[first::processes] for first in range(processes)])
@@ -116,13 +116,13 @@ def train_bare(folders: Sequence[Path], processes: int = 1) -> list[Taken]:
 
 def _in_new_process(folders: Sequence[Path]) -> list[Taken]:
     command = [sys.executable, "-m", "benchmarks.searches", *map(str, folders)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as Ray's workers have it
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # the same limit as in Ray's workers
     done = subprocess.run(command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return [Taken(*seconds) for seconds in json.loads(done.stdout.splitlines()[-1])]
 
 
 class _Silent:
-    """Hears of a training and does nothing."""
+    """A reporter that ignores everything."""
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         pass
@@ -132,7 +132,7 @@ class _Silent:
 
 
 def bare_training(folder: Path) -> Taken:
-    """Train what the trial of ``folder`` did, in this process, as a trial's actor calls it."""
+    """Repeat the training of the trial in ``folder`` in this process, with the function that a trial's actor calls."""
     training = TrainingConfig.model_validate(read_yaml(TrialPaths(folder).config))
     with tempfile.TemporaryDirectory() as place:
         began = perf_counter()
@@ -141,7 +141,7 @@ def bare_training(folder: Path) -> Taken:
 
 
 def load_average() -> str:
-    """Of the last minute, for a row's note: what the clock shows depends on it."""
+    """Load average of the last minute, for a row's note: wall-clock time depends on it."""
     return f"load average before: {os.getloadavg()[0]:.1f}"
 
 

@@ -1,18 +1,18 @@
-"""Kill a search again and again, and see that nothing is lost: `kill -9` at random moments.
+"""Soak test: kills processes of a search with `kill -9` at random moments and checks that no work is lost.
 
     python -m benchmarks.soak [--kills 24] [--seed N] [--out FOLDER]
 
-Two searches on two cores, one of trials in one process, one of trials in two. In turn the driver, a trial's actor, a
-worker of Ray Train and the Ray node are killed; where that ends the command, it is begun again with `--resume`. After
-every kill:
+It runs two searches on two cores. Trials of the first one use one process, those of the second one use two. The victim
+is, in turn, the driver, a trial's actor, a worker of Ray Train or the Ray node. If the command ends, it is started
+again with `--resume`. After every kill:
 
-- an ended trial is as it was, in the study and on disk;
-- a live one goes on: its lines up to the last whole checkpoint, at most one less than there were, stay as they are;
-- no process of a killed driver is left;
+- finished trials are unchanged, in the study and on disk;
+- a running trial continues and loses at most one line of metrics.jsonl;
+- no process of a killed driver survives;
 - the study can be read at any time.
 
-At the end there are just as many trials as were asked for, none of them RUNNING, none FAIL, each with every epoch once.
-The last line is JSON; the exit code is 1 where anything of this did not hold.
+At the end, the study has exactly the requested number of trials. None is RUNNING or FAIL, and each has every epoch
+once. The last line is JSON. The exit code is 1 if any check failed.
 """
 
 import argparse
@@ -38,20 +38,20 @@ from raysearch.io import write_yaml
 from raysearch.paths import StudyPaths
 
 ENDS_WITHIN_S = 90.0
-"""A driver whose node is dead, and the processes of a dead driver, have so long to end."""
+"""Time limit for a driver whose node was killed, and for the processes of a killed driver, to end."""
 MOST_FRUITLESS = 3
-"""Ends in a row of a driver that nobody killed."""
+"""Number of consecutive unexpected ends of the driver after which the test gives up."""
 PROGRESS_WITHIN_S = 240.0
-"""A trial has so long to start and to do an epoch."""
+"""Time limit for a trial to start and to finish an epoch."""
 MARKS = {"trial": "ray::ImplicitFunc", "worker": "ray::RayTrainWorker", "node": "raylet/raylet"}
-"""What the command line of each kind of process holds."""
+"""Substring of the command line that identifies each kind of process."""
 RAYS_OWN = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""Processes that Ray leaves for some minutes when their node was killed; they hold no resources of a trial."""
+"""Ray processes that survive their killed node for some minutes. They hold no resources of a trial."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """One of the searches, and what is killed of it."""
+    """Settings of one search, and the processes to kill."""
 
     workers: int
     trials: int
@@ -92,7 +92,7 @@ SEARCHES = (
 
 @dataclass
 class Soak:
-    """One search under fire."""
+    """The soak test of one search."""
 
     search: Search
     folder: Path
@@ -108,24 +108,24 @@ class Soak:
         self.trials = self.search.trials
 
     def run(self, kills: int) -> None:
-        """Kill so often, then let the search come to its end, and look at what it left."""
+        """Kill ``kills`` times, then let the search finish, and check the result."""
         fruitless = 0
         while True:
             before, driver = len(self.kills), self._start()
-            while driver.poll() is None and len(self.kills) < kills and self._waits_for_progress(driver):
+            while driver.poll() is None and len(self.kills) < kills and self._wait_for_progress(driver):
                 self._kill(self.search.targets[len(self.kills) % len(self.search.targets)], driver)
             code = driver.wait()
-            self._look()
+            self._check_kept()
             if code not in (0, 2, -signal.SIGKILL):
-                self._fault(f"the driver ended with {code}")
+                self._add_fault(f"the driver ended with {code}")
             fruitless = fruitless + 1 if len(self.kills) == before and code else 0
             if fruitless == MOST_FRUITLESS:
-                return self._fault(f"the driver ended {fruitless} times by itself, with {code}")
+                return self._add_fault(f"the driver ended {fruitless} times without a kill, with {code}")
             if code == 0 and len(self.kills) >= kills:
                 break
-            if code == 0:  # it came to its end too early
+            if code == 0:  # the search finished before enough kills; continue with more trials
                 self.trials += 2
-        self._look_at_the_end()
+        self._check_end()
 
     def _start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "raysearch.tune", str(self.space), "--out", str(self.folder)]
@@ -134,13 +134,13 @@ class Soak:
         with (self.folder / f"{self.search.name}.log").open("a") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
 
-    def _waits_for_progress(self, driver: "subprocess.Popen[str]") -> bool:
-        """Until a live trial has a line more than now, and some moments; False where the driver ended before."""
-        before = {number: len(lines) for number, lines in self._lines().items()}
-        self._until(
+    def _wait_for_progress(self, driver: "subprocess.Popen[str]") -> bool:
+        """Wait until a running trial has one more line, then up to 4 s. Returns False if the driver ends before."""
+        before = {number: len(lines) for number, lines in self._read_lines().items()}
+        self._wait_until(
             lambda: (
                 driver.poll() is not None
-                or any(len(lines) > before.get(number, 0) for number, lines in self._lines().items())
+                or any(len(lines) > before.get(number, 0) for number, lines in self._read_lines().items())
             ),
             PROGRESS_WITHIN_S,
             "no trial makes progress",
@@ -150,72 +150,80 @@ class Soak:
 
     def _kill(self, target: str, driver: "subprocess.Popen[str]") -> None:
         family = psutil.Process(driver.pid).children(recursive=True)
-        victims = [psutil.Process(driver.pid)] if target == "driver" else _named(family, MARKS[target])
+        victims = [psutil.Process(driver.pid)] if target == "driver" else _filter_by_title(family, MARKS[target])
         if not victims:
-            return  # between two trials: another time
+            return  # between two trials; the caller tries again
         self._remember()
-        workers = [process for process in family if not any(_named([process], mark) for mark in RAYS_OWN)]
+        workers = [process for process in family if not any(_filter_by_title([process], mark) for mark in RAYS_OWN)]
         victim = self.rng.choice(victims)
         victim.send_signal(signal.SIGKILL)
         self.kills.append(target)
-        print(f"{self.search.name}: killed {target} {victim.pid}; {self._state()}", flush=True)
+        print(f"{self.search.name}: killed {target} {victim.pid}; {self._describe_state()}", flush=True)
         if target in ("driver", "node"):
             began = time.monotonic()
-            self._until(lambda: driver.poll() is not None, ENDS_WITHIN_S, f"the driver outlives its {target}")
-            self._until(lambda: not any(map(_lives, workers)), ENDS_WITHIN_S, f"processes outlive their {target}")
+            self._wait_until(
+                lambda: driver.poll() is not None,
+                ENDS_WITHIN_S,
+                f"after the kill of its {target}, the driver did not end",
+            )
+            self._wait_until(
+                lambda: not any(map(_is_alive, workers)),
+                ENDS_WITHIN_S,
+                f"after the kill of their {target}, processes did not end",
+            )
             print(f"  its processes ended within {time.monotonic() - began:.1f} s", flush=True)
             if driver.poll() is None:
                 driver.kill()
-            for process in filter(_lives, family):
+            for process in filter(_is_alive, family):
                 process.kill()
-        self._look()
+        self._check_kept()
 
     def _remember(self) -> None:
-        """What may not change any more, just before a kill."""
-        for trial in self._stored():
+        """Store, right before a kill, what the kill must not change."""
+        for trial in self._read_trials():
             if trial.state.is_finished() and trial.number not in self._ended:
-                self._ended[trial.number] = (trial, self._metrics(trial.number))
-        # The last line may be of an epoch whose checkpoint is being written.
-        self._kept |= {number: lines[:-1] for number, lines in self._lines().items()}
+                self._ended[trial.number] = (trial, self._read_metrics(trial.number))
+        # The checkpoint of the last line's epoch may not be complete yet.
+        self._kept |= {number: lines[:-1] for number, lines in self._read_lines().items()}
 
-    def _look(self) -> None:
-        stored = {trial.number: trial for trial in self._stored()}
+    def _check_kept(self) -> None:
+        stored = {trial.number: trial for trial in self._read_trials()}
         for number, (before, metrics) in self._ended.items():
             if stored.get(number) != before:
-                self._fault(f"ended trial {number} changed: {before} -> {stored.get(number)}")
-            if self._metrics(number) != metrics:
-                self._fault(f"ended trial {number} was trained again")
+                self._add_fault(f"ended trial {number} changed: {before} -> {stored.get(number)}")
+            if self._read_metrics(number) != metrics:
+                self._add_fault(f"ended trial {number} was trained again")
         for number, kept in self._kept.items():
-            # A process that was killed while it rewrote the file leaves the old or the new one, never half of one.
-            lines = self._metrics(number).splitlines()
+            # The file is replaced atomically, so a kill leaves the old or the new version, never a partial one.
+            lines = self._read_metrics(number).splitlines()
             if lines[: len(kept)] != kept:
-                self._fault(f"trial {number} lost more than an epoch: {len(kept)} lines kept before, {len(lines)} now")
+                self._add_fault(f"trial {number} lost more than one epoch: {len(kept)} lines before, {len(lines)} now")
 
-    def _look_at_the_end(self) -> None:
-        states = Counter(trial.state for trial in self._stored())
+    def _check_end(self) -> None:
+        states = Counter(trial.state for trial in self._read_trials())
         if states != Counter({s: states[s] for s in (TrialState.COMPLETE, TrialState.PRUNED)}):
-            self._fault(f"trials are left in other states than COMPLETE and PRUNED: {states}")
+            self._add_fault(f"all trials must be COMPLETE or PRUNED, got {states}")
         if states.total() != self.trials:
-            self._fault(f"{self.trials} trials were asked for, {states.total()} are there")
-        for trial in self._stored():
-            epochs = [json.loads(line)["epoch"] for line in self._metrics(trial.number).splitlines()]
+            self._add_fault(f"expected {self.trials} trials, got {states.total()}")
+        for trial in self._read_trials():
+            epochs = [json.loads(line)["epoch"] for line in self._read_metrics(trial.number).splitlines()]
             if epochs != list(range(1, len(epochs) + 1)):
-                self._fault(f"trial {trial.number} has not each epoch once: {epochs}")
+                self._add_fault(f"trial {trial.number} must have every epoch once, got {epochs}")
             if trial.state == TrialState.COMPLETE and len(epochs) != self.search.epochs:
-                self._fault(f"trial {trial.number} is COMPLETE with {len(epochs)} epochs")
+                self._add_fault(f"trial {trial.number} is COMPLETE with {len(epochs)} epochs")
             if trial.state == TrialState.COMPLETE and sorted(trial.intermediate_values) != epochs:
-                self._fault(f"trial {trial.number}'s curve in the study has other epochs than its folder")
+                self._add_fault(f"trial {trial.number} has other epochs in the study than in its folder")
 
-    def _until(self, holds: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+    def _wait_until(self, holds: Callable[[], bool], limit_s: float, otherwise: str) -> None:
         deadline = time.monotonic() + limit_s
         while not holds():
             if self.paths.database.is_file():
-                self._stored()  # readable at any time
+                self._read_trials()  # the study must be readable at any time
             if time.monotonic() > deadline:
-                return self._fault(f"{otherwise} within {limit_s:.0f} s")
+                return self._add_fault(f"{otherwise} within {limit_s:.0f} s")
             time.sleep(0.3)
 
-    def _stored(self) -> Sequence[FrozenTrial]:
+    def _read_trials(self) -> Sequence[FrozenTrial]:
         if not self.paths.database.is_file():
             return []
         try:
@@ -223,44 +231,44 @@ class Soak:
             trials = optuna.load_study(study_name=self.search.name, storage=storage).trials
             storage.engine.dispose()
             return trials
-        except KeyError:  # the file is there, the study not yet
+        except KeyError:  # the file exists, but the study does not yet
             return []
         except Exception as error:
-            self._fault(f"the study cannot be read: {type(error).__name__}: {error}")
+            self._add_fault(f"the study cannot be read: {type(error).__name__}: {error}")
             return []
 
-    def _lines(self) -> dict[int, list[str]]:
-        """Whole lines of the trials that have not ended, by number."""
+    def _read_lines(self) -> dict[int, list[str]]:
+        """Complete lines of metrics.jsonl of the running trials, by number."""
         live = [number for number, folder in self.paths.trials() if not folder.result.is_file()]
-        texts = {number: self._metrics(number) for number in live}
+        texts = {number: self._read_metrics(number) for number in live}
         return {number: text[: text.rfind("\n") + 1].splitlines() for number, text in texts.items()}
 
-    def _metrics(self, number: int) -> str:
+    def _read_metrics(self, number: int) -> str:
         path = self.paths.trial(number).metrics
         return path.read_text() if path.is_file() else ""
 
-    def _state(self) -> str:
-        states = Counter(trial.state.name for trial in self._stored())
-        live = ", ".join(f"trial {number} at {len(lines)}" for number, lines in self._lines().items())
+    def _describe_state(self) -> str:
+        states = Counter(trial.state.name for trial in self._read_trials())
+        live = ", ".join(f"trial {number} at {len(lines)}" for number, lines in self._read_lines().items())
         return f"{dict(states)}; {live}"
 
-    def _fault(self, text: str) -> None:
+    def _add_fault(self, text: str) -> None:
         print(f"FAULT {self.search.name}: {text}", flush=True)
         self.faults.append(text)
 
 
-def _named(family: Sequence[psutil.Process], mark: str) -> list[psutil.Process]:
-    return [process for process in family if mark in _title(process)]
+def _filter_by_title(family: Sequence[psutil.Process], mark: str) -> list[psutil.Process]:
+    return [process for process in family if mark in _read_title(process)]
 
 
-def _title(process: psutil.Process) -> str:
+def _read_title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline()[:1])
-    except psutil.Error:  # it has ended
+    except psutil.Error:  # the process has ended
         return ""
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -269,19 +277,19 @@ def _lives(process: psutil.Process) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=24, help="in all, shared between the two searches")
+    parser.add_argument("--kills", type=int, default=24, help="number of kills, divided between the two searches")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--out", type=Path, help="default: a temporary folder, kept where something did not hold")
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, help="default: a temporary folder, which is kept if a check fails")
+    arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = random.randrange(10**6) if given.seed is None else given.seed
-    folder = given.out or Path(tempfile.mkdtemp(prefix="raysearch-soak-"))
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    folder = arguments.out or Path(tempfile.mkdtemp(prefix="raysearch-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     facts: list[dict[str, Any]] = []
     for index, search in enumerate(SEARCHES):
         soak = Soak(search, folder, random.Random(seed + index))
-        soak.run((given.kills + 1 - index) // len(SEARCHES))
+        soak.run((arguments.kills + 1 - index) // len(SEARCHES))
         facts.append({"workers": search.workers, "kills": dict(Counter(soak.kills)), "trials": soak.trials})
         facts[-1]["faults"] = soak.faults
     faults = sum(len(fact["faults"]) for fact in facts)
@@ -291,7 +299,7 @@ def main() -> None:
             {"kills": kills, "faults": faults, "s": round(time.monotonic() - began), "seed": seed, "searches": facts}
         )
     )
-    if given.out is None and not faults:
+    if arguments.out is None and not faults:
         shutil.rmtree(folder)
     sys.exit(1 if faults else 0)
 

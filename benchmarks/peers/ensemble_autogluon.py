@@ -1,4 +1,4 @@
-"""AutoGluon's EnsembleSelection by accuracy, every round kept; ties, as it does by itself, by chance."""
+"""AutoGluon's EnsembleSelection by accuracy, every round kept, ties broken at random (its default)."""
 
 import sys
 from collections.abc import Sequence

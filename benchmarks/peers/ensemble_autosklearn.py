@@ -1,9 +1,9 @@
-"""auto-sklearn's EnsembleSelection ("fast") by accuracy; ties, as it does by itself, by chance.
+"""auto-sklearn's EnsembleSelection ("fast") by accuracy, ties broken at random (its default).
 
-auto-sklearn as a whole asks for scikit-learn 0.24, which does not run on our Python, and refuses to be imported
-without it. The selection and the metric need none of what it asks for, so both are imported as they are installed,
-past the packages' ``__init__`` and with stand-ins for names that they only mention in annotations or, MAXINT, in
-metrics of regressions. scikit-learn is that of the other peers.
+auto-sklearn requires scikit-learn 0.24, which does not run on our Python version, and cannot be imported without it.
+The selection and the metric do not need it. Both are therefore imported without the packages' ``__init__``, with
+stand-ins for names that are used only in annotations or, for MAXINT, in regression metrics. The scikit-learn version is
+the one of the other peers.
 """
 
 import sys
@@ -26,8 +26,8 @@ STAND_INS: dict[str, dict[str, Any]] = {
 }
 
 
-def go_past_the_rest() -> None:
-    """Make what the selection's modules import be there. Raises `ImportError` where auto-sklearn is not installed."""
+def register_stand_ins() -> None:
+    """Register stand-ins for the imports of the selection. Raises `ImportError` if auto-sklearn is not installed."""
     for name in PACKAGES:
         parent, _, _ = name.rpartition(".")
         spec = PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
@@ -36,14 +36,14 @@ def go_past_the_rest() -> None:
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = list(spec.submodule_search_locations)
     for name, members in STAND_INS.items():
-        for end in (place for place, letter in enumerate(name) if letter == "."):
+        for end in (index for index, letter in enumerate(name) if letter == "."):
             sys.modules.setdefault(name[:end], ModuleType(name[:end]))
         sys.modules[name] = ModuleType(name)
         vars(sys.modules[name]).update(members)
 
 
 try:
-    go_past_the_rest()
+    register_stand_ins()
     from autosklearn.constants import MULTICLASS_CLASSIFICATION
     from autosklearn.ensembles.ensemble_selection import EnsembleSelection
     from autosklearn.metrics import accuracy

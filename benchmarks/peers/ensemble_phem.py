@@ -1,4 +1,4 @@
-"""phem's EnsembleSelection by accuracy, in one process, every round kept; ties, as it does by itself, by chance."""
+"""phem's EnsembleSelection by accuracy, in one process, every round kept, ties broken at random (its default)."""
 
 import sys
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
-"""One side of an ensemble row, in a process of its own: a greedy selection, timed once, and its memory (Linux).
+"""One side of an ensemble row, in its own process: times one greedy selection and measures its memory (Linux).
 
     python SCRIPT LIBRARY FOUND.npz ROUNDS
 
-LIBRARY: a folder with probs.npy [models, samples, classes] and labels.npy [samples]. FOUND: picks [rounds], processor
-seconds, ``extra`` (the process's peak less what it held when the library was loaded) and ``peak``, in bytes.
+LIBRARY: folder with probs.npy [models, samples, classes] and labels.npy [samples]. FOUND: output file with picks
+[rounds], processor seconds, ``peak`` memory in bytes, and ``extra``: the peak minus the memory after loading the
+library.
 """
 
 import sys
@@ -17,17 +18,17 @@ import numpy as np
 from benchmarks.peers import MISSING
 
 Select = Callable[[list[np.ndarray], np.ndarray, int], Sequence[int]]
-"""From probabilities [samples, classes] a model, labels and rounds to picks."""
+"""(probabilities [samples, classes] per model, labels, rounds) -> picks."""
 
 
 def missing(error: ImportError) -> NoReturn:
-    """End the script: the peer is not there."""
+    """End the script with the exit status for a missing peer."""
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     sys.exit(MISSING)
 
 
 def run(select: Select, library: str, found: str, rounds: str, *, is_mapped: bool = False) -> None:
-    """Time one call of ``select``, cold as it is in a command, and write what is found."""
+    """Time one call of ``select`` without a warm-up, as in a command, and write the results to ``found``."""
     probs = list(np.load(Path(library, "probs.npy"), mmap_mode="r" if is_mapped else None))
     labels = np.load(Path(library, "labels.npy"))
     loaded = memory("VmRSS")
@@ -39,9 +40,9 @@ def run(select: Select, library: str, found: str, rounds: str, *, is_mapped: boo
 
 
 def memory(field: str) -> int:
-    """Bytes that this process holds (VmRSS) or has held at most (VmHWM).
+    """Current (VmRSS) or peak (VmHWM) memory of this process, in bytes.
 
-    Not getrusage: its peak starts at that of the process that started this one.
+    getrusage would not work: its peak includes that of the parent process.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

@@ -2,7 +2,8 @@
 
     python supcon_metric_learning.py GIVEN.npz FOUND.npz
 
-GIVEN: probs [rows, width], labels [rows], tau, runs. FOUND: processor seconds [runs], loss, gradient [rows, width].
+GIVEN: input file with probs [rows, width], labels [rows], tau, runs. FOUND: output file with processor seconds [runs],
+loss, gradient [rows, width].
 """
 
 import sys

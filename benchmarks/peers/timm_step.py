@@ -1,4 +1,4 @@
-"""A training step as timm's ``train.py`` takes it, from timm's own parts: task, loss, optimizer, schedule, EMA."""
+"""The training step of timm's ``train.py``, built from timm's own task, loss, optimizer, schedule and EMA."""
 
 from contextlib import AbstractContextManager
 
@@ -14,9 +14,9 @@ from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrialConfig
 
 
 class TimmStep:
-    """What ``config`` asks for where timm has it too: one view, nothing mixed, label smoothing, a warmed-up EMA.
+    """The settings of ``config`` that timm has, too: one view, no mixing, label smoothing, EMA with warm-up.
 
-    Channels last and bfloat16 (``use_bfloat16``) are options of ``train.py``; they are as on our side.
+    Channels last and bfloat16 (``use_bfloat16``) are options of ``train.py`` and set as on our side.
     """
 
     def __init__(self, config: TrialConfig, num_classes: int, steps_per_epoch: int, use_bfloat16: bool) -> None:

@@ -1,4 +1,4 @@
-"""The rows: a module each, with ``BOUND``, ``IS_AT_MOST`` and ``measure() -> Measured``."""
+"""The rows of the benchmark table. Each is a module with ``BOUND``, ``IS_AT_MOST`` and ``measure() -> Measured``."""
 
 ROWS = {
     "jensen_shannon": "benchmarks.rows.jensen_shannon",

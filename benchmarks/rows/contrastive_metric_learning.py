@@ -1,8 +1,8 @@
 """Contrastive regularization, forward and backward, against pytorch-metric-learning's SupConLoss.
 
-The rows of `contrastive_supcontrast`, with the same loss and gradient; the peer compares labels to find its positives,
-in less than a hundredth of its time. It is a process by itself, so the sides take turns of many runs each. Seconds are
-those of the processor: wall time would count what else runs meanwhile.
+Uses the samples of `contrastive_supcontrast`; both sides give the same loss and gradient. The peer finds its positives
+by comparing labels, which takes less than 1 % of its time. It runs in a separate process, so the sides alternate in
+blocks of many runs. Times are processor time, because wall-clock time would include other processes.
 """
 
 import statistics

@@ -1,7 +1,7 @@
-"""Contrastive regularization, forward and backward, against the usual way to write the supervised contrastive loss.
+"""Contrastive regularization, forward and backward, against the common form of the supervised contrastive loss.
 
-1024 rows of 1000 class probabilities, eight rows a class, float32. The other side is the loss of Khosla et al. 2020
-(equation 2) as it is commonly written: masks of 0 and 1, the row maximum taken off before the exponential, autograd.
+1024 rows of 1000 class probabilities, eight rows per class, float32. The peer is the loss of Khosla et al. 2020
+(equation 2) in its common form: 0-1 masks, the row maximum subtracted before the exponential, autograd.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ROWS, CLASSES, TAU = 1024, 1000, 0.1
 
 
 def samples() -> tuple[Tensor, Tensor]:
-    """Class probabilities [rows, classes] that want a gradient, and labels [rows]."""
+    """Class probabilities [rows, classes] with gradient, and labels [rows]."""
     generator = torch.Generator().manual_seed(0)
     probs = (2 * torch.randn(ROWS, CLASSES, generator=generator)).softmax(1)
     return probs.requires_grad_(), torch.arange(ROWS) % (ROWS // 8)
@@ -31,7 +31,7 @@ def our_loss(probs: Tensor, positives: Tensor) -> Tensor:
 
 
 def usual_loss(probs: Tensor, positives: Tensor) -> Tensor:
-    """``positives`` float, 0 on the diagonal."""
+    """``positives``: float [rows, rows], 1 for pairs of the same class, 0 on the diagonal."""
     others = 1 - torch.eye(len(probs))
     logits = probs @ probs.T / TAU
     logits = logits - logits.max(dim=1, keepdim=True).values.detach()

@@ -1,10 +1,10 @@
-"""Crop, flip and normalise 500 images of 32 x 32: ours against the batched way of the CIFAR-10 speed runs (airbench).
+"""Crop, flip and normalise 500 images of 32 x 32: ours against the batched method of the airbench speed runs.
 
-Ours is what a training calls where no policy is on: `augment_view` and `normalise`. The peer reflect-pads the batch
-as floats, crops it in two passes of one masked copy a shift (rows, then columns), flips with `torch.where` and
-normalises; in half or single precision, whichever is faster here. As a second figure it is timed with padding and
-normalisation done beforehand, as a speed run does them once for all epochs, which a policy between crop and
-normalisation does not allow.
+Ours is what a training without policy calls: `augment_view` and `normalise`. The peer pads the batch as floats by
+reflection, crops it in two passes with one masked copy per shift (rows, then columns), flips with `torch.where` and
+normalises. It uses half or single precision, whichever is faster. The note has a second figure, in which the peer pads
+and normalises beforehand. A speed run does this once for all epochs, but it is impossible with a policy between crop
+and normalisation.
 """
 
 import statistics
@@ -25,13 +25,13 @@ IS_AT_MOST = False
 SHIFTS = range(2 * PADDING + 1)
 
 
-def padded(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Reflect-padded by PADDING pixels on each side."""
+def pad(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Pad by reflection, PADDING pixels on each side."""
     return F.pad(images.to(dtype), (PADDING,) * 4, mode="reflect")
 
 
-def shifted_and_flipped(images: Tensor) -> Tensor:
-    """Padded images, each cropped to SIZE at its own shift and flipped at one half."""
+def shift_and_flip(images: Tensor) -> Tensor:
+    """Crop padded images to SIZE, each at its own shift, and flip each with probability 1/2."""
     tops, lefts = torch.randint(len(SHIFTS), (2, BATCH))
     rows_done = torch.empty(BATCH, 3, SIZE, SIZE + 2 * PADDING, dtype=images.dtype)
     cropped = torch.empty(BATCH, 3, SIZE, SIZE, dtype=images.dtype)
@@ -45,7 +45,7 @@ def shifted_and_flipped(images: Tensor) -> Tensor:
 
 
 def their_view(images: Tensor, dtype: torch.dtype) -> Tensor:
-    return normalise(shifted_and_flipped(padded(images, dtype)))
+    return normalise(shift_and_flip(pad(images, dtype)))
 
 
 def measure() -> Measured:
@@ -58,7 +58,7 @@ def measure() -> Measured:
         outcomes.append((statistics.median(their_seconds), ratio, our_seconds, their_seconds, dtype))
     _, ratio, our_seconds, their_seconds, dtype = min(outcomes, key=lambda outcome: outcome[0])
     prepared = F.pad(normalise(images), (PADDING,) * 4, mode="reflect")
-    again, theirs_prepared = paired(ours, partial(shifted_and_flipped, prepared))
+    again, theirs_prepared = paired(ours, partial(shift_and_flip, prepared))
     note = f"{NOTE}; peer in {dtype}; padded and normalised beforehand {milliseconds(theirs_prepared)}: "
     note += f"{median_ratio(theirs_prepared, again):.2f}x"
     return Measured(ratio, milliseconds(our_seconds), milliseconds(their_seconds), note)

@@ -1,8 +1,8 @@
-"""Crop, flip and normalise 500 images of 32 x 32: our batch at once against torchvision's transforms image by image.
+"""Crop, flip and normalise 500 images of 32 x 32: ours in one batch against torchvision's transforms image by image.
 
-Ours is what a training calls where no policy is on: `augment_view` and `normalise`. The peer is
-`RandomCrop(32, padding=4, padding_mode="reflect")`, `RandomHorizontalFlip`, `ToDtype` and `Normalize` of torchvision
-v2, on each uint8 tensor, and the stack of the results.
+Ours is what a training without policy calls: `augment_view` and `normalise`. The peer applies
+`RandomCrop(32, padding=4, padding_mode="reflect")`, `RandomHorizontalFlip`, `ToDtype` and `Normalize` of torchvision v2
+to each uint8 tensor and stacks the results.
 """
 
 import torch
@@ -28,7 +28,7 @@ def some_images() -> Tensor:
 
 
 def our_view(images: Tensor, generator: torch.Generator) -> Tensor:
-    """What a training does with ``images`` before the network, but for erasing and mixing."""
+    """The input pipeline of a training for ``images``, without erasing and mixing."""
     config = AugmentConfig(crop="pad", crop_padding=PADDING, policy="none")
     return normalise(augment_view(images, config, SIZE, generator))
 

@@ -1,4 +1,4 @@
-"""One update of EfficientNet-b2's moving average against timm's ModelEmaV3, which has torch lerp all tensors too."""
+"""One update of the moving average of EfficientNet-b2 against timm's ModelEmaV3, which also uses a batched lerp."""
 
 import timm
 import torch
@@ -19,7 +19,7 @@ def measure() -> Measured:
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(torch.randn_like(parameter))
-    # Any step after the warm-up of our decay.
+    # Any step after the warm-up of our decay gives the same result.
     measured = speedup(lambda: ours.update(10_000), lambda: timms.update(student), pairs=15, repeats=5)
     torch.testing.assert_close(dict(ours.model.state_dict()), dict(timms.module.state_dict()))
     return measured

@@ -1,4 +1,4 @@
-"""Greedy selection, 50 rounds, 1000 models x 5000 samples x 10 classes: 40 times as fast as the fastest peer.
+"""Greedy selection, 50 rounds, 1000 models x 5000 samples x 10 classes: at least 40 times the fastest peer's speed.
 
 Peers: AutoGluon's, auto-sklearn's and phem's `EnsembleSelection`; see `ensemble_race`.
 """

@@ -1,4 +1,4 @@
-"""Greedy selection, 50 rounds, 16 models x 10,000 samples x 1000 classes: 40 times as fast as the fastest peer.
+"""Greedy selection, 50 rounds, 16 models x 10,000 samples x 1000 classes: at least 40 times the fastest peer's speed.
 
 Peers: AutoGluon's, auto-sklearn's and phem's `EnsembleSelection`; see `ensemble_race`.
 """

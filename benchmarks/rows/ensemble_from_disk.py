@@ -1,6 +1,6 @@
 """Greedy selection, 50 rounds, 16 models x 50,000 samples x 1000 classes in float16, memory-mapped: within 4 GB.
 
-The figure is our process's peak in GB, libraries and pages of the mapped file included; there is no peer.
+The figure is the peak memory of our process in GB, including shared libraries and mapped pages. There is no peer.
 """
 
 import tempfile

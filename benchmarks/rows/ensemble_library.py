@@ -1,10 +1,10 @@
-"""Made-up libraries of candidates, in files that every side reads.
+"""Synthetic libraries of candidates, in files that every side reads.
 
-Logits are normal noise, a part of it the same in all models, plus a margin at the label that gives each model an
-accuracy of its own, 55 % to 75 % evenly spread; probabilities are their softmax. At these constants the two best
-models differ on 21 to 28 % of the samples, their mistakes correlate by 0.55 to 0.6, the mean of the best eight gains 2
-to 5 points, and the mean confidence is 49 to 81 %: what networks trained on little data look like. No sample is
-easier than another, though, which leaves more of them open to the last round than in life.
+Logits are normal noise, partly shared by all models, plus a margin at the label. The margin sets the accuracy of each
+model; accuracies are spread evenly from 55 % to 75 %. Probabilities are the softmax of the logits. With these constants
+the two best models differ on 21 to 28 % of the samples, their errors correlate by 0.55 to 0.6, the mean of the best
+eight gains 2 to 5 points, and the mean confidence is 49 to 81 %. This resembles networks trained on little data. Unlike
+real data, no sample is easier than another, so more samples stay undecided until the last round.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ import numpy as np
 
 ACCURACIES = (0.55, 0.75)
 IN_COMMON = 0.85
-"""Share of the noise's variance that is the same in all models."""
+"""Share of the noise variance that all models have in common."""
 NOISE = 3.0
-"""Standard deviation of a logit; the greater, the surer the models."""
+"""Standard deviation of a logit. Larger values give more confident models."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library's size."""
+    """Size of a library."""
 
     models: int
     samples: int
@@ -29,7 +29,7 @@ class Library:
     dtype: str = "float32"
 
     def write(self, folder: Path) -> None:
-        """``probs.npy`` [models, samples, classes] and ``labels.npy`` int64 [samples]; the same at every call."""
+        """Write ``probs.npy`` [models, samples, classes] and ``labels.npy`` int64 [samples]; deterministic."""
         rng = np.random.default_rng(0)
         labels = rng.integers(self.classes, size=self.samples)
         common = _noise(rng, self.samples, self.classes)
@@ -48,7 +48,7 @@ def _noise(rng: np.random.Generator, samples: int, classes: int) -> np.ndarray:
 
 
 def with_accuracy(logits: np.ndarray, labels: np.ndarray, accuracy: float) -> np.ndarray:
-    """``logits`` [samples, classes], raised at the labels by one margin so that this share of them is right."""
+    """Add one margin to ``logits`` [samples, classes] at the labels, so that ``accuracy`` of the samples are right."""
     rows = np.arange(len(labels))
     others = logits.copy()
     others[rows, labels] = -np.inf

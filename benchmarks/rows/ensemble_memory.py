@@ -1,7 +1,7 @@
-"""Greedy selection's memory beside the loaded library: at most 100 MB more than the most modest peer's.
+"""Memory of greedy selection in addition to the loaded library: at most 100 MB more than the most frugal peer's.
 
-The worst of the three libraries of the rows before, from the same runs; alone, this row runs them first. The figure
-is a difference in MB, not a ratio.
+The figure is the worst of the three libraries of the previous rows, from the same runs. If only this row runs, it runs
+them first. It is a difference in MB, not a ratio.
 """
 
 from benchmarks.measure import Measured
@@ -18,5 +18,5 @@ def measure() -> Measured:
     sides = [race(library).extra_bytes() for library in LIBRARIES]
     ours, peers = max(sides, key=lambda side: side[0] - side[1])
     each = ", ".join(f"{our / 1e6:.0f} against {its / 1e6:.0f}" for our, its in sides)
-    note = f"MB more than the most modest peer, no ratio; by library, in MB: {each}"
+    note = f"MB more than the most frugal peer, not a ratio; by library, in MB: {each}"
     return Measured((ours - peers) / 1e6, f"{ours / 1e6:.0f} MB", f"{peers / 1e6:.0f} MB", note)

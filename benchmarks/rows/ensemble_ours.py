@@ -1,4 +1,4 @@
-"""Our side of the ensemble rows, a script as those of the peers: ``select_greedy`` as the command calls it."""
+"""Our side of the ensemble rows, a script like those of the peers. Calls ``select_greedy`` as the command does."""
 
 import sys
 from collections.abc import Sequence

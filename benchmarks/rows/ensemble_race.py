@@ -1,7 +1,7 @@
-"""One library, one selection a side: what the ensemble rows are made of.
+"""Runs one selection per side on one library. Shared by the ensemble rows.
 
-Every side is a new process that reads the same files, selects once, by accuracy and for all rounds, and says its
-picks, its processor time and its peak memory. Peers run once a library, for they take a minute; ours runs before,
+Every side is a new process. It reads the same files, selects once by accuracy for all rounds, and reports its picks,
+its processor time and its peak memory. Peers run once per library, because each takes about a minute. Ours runs before,
 between and after them.
 """
 
@@ -24,16 +24,16 @@ PEERS = {
     "phem": "ensemble_phem.py",
 }
 LEEWAY = 0.01
-"""The sides break ties in ways of their own and so take different paths; their accuracies differ by less than this."""
+"""Largest accepted difference in accuracy. The sides break ties differently and therefore pick different models."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one selection took, and the accuracy of the mean of all its picks."""
+    """Cost of one selection, and the accuracy of the mean of all its picks."""
 
     seconds: float
     extra_bytes: int
-    """The process's peak, less what it held when the library was loaded."""
+    """Peak memory of the process minus its memory right after loading the library."""
     peak_bytes: int
     picks: tuple[int, ...]
     accuracy: float
@@ -41,14 +41,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Race:
-    """All sides of one library; a peer that is not installed is in ``missing``, with the reason."""
+    """All sides of one library. ``missing`` gives the reason for each peer that is not installed."""
 
     ours: tuple[Side, ...]
     peers: dict[str, Side]
     missing: dict[str, str]
 
     def speedup(self) -> Measured:
-        """How many times faster ours is than the fastest peer. Raises `PeerMissing` unless all have run."""
+        """How many times faster ours is than the fastest peer. Raises `PeerMissing` unless all peers ran."""
         if self.missing:
             raise PeerMissing("; ".join([*self.missing.values(), self._note()]))
         name, fastest = min(self.peers.items(), key=lambda item: item[1].seconds)
@@ -57,7 +57,7 @@ class Race:
         return Measured(ratio, milliseconds(our_seconds), f"{milliseconds([fastest.seconds])} ({name})", self._note())
 
     def extra_bytes(self) -> tuple[int, int]:
-        """The most that ours took, and what the most modest peer did. Raises `PeerMissing` unless all have run."""
+        """Our largest extra memory and that of the most frugal peer. Raises `PeerMissing` unless all peers ran."""
         if self.missing:
             raise PeerMissing("; ".join(self.missing.values()))
         return max(side.extra_bytes for side in self.ours), min(side.extra_bytes for side in self.peers.values())
@@ -75,9 +75,9 @@ def _figures(side: Side) -> str:
 
 @cache
 def race(library: Library, rounds: int = ROUNDS) -> Race:
-    """Every side on ``library``; a second row asks for the same race without running it again.
+    """Run every side on ``library``. The result is cached for other rows that use the same library.
 
-    Raises `AssertionError` where the sides did not do the same: another first pick, or another accuracy in the end.
+    Raises `AssertionError` if the sides differ in the first pick or in the final accuracy.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -98,7 +98,7 @@ def race(library: Library, rounds: int = ROUNDS) -> Race:
 
 
 def our_side(folder: Path, rounds: int, mapped: bool = False) -> Side:
-    """Our selection from the library in ``folder``, read into memory or ``mapped``."""
+    """Run our selection on the library in ``folder``, which is read into memory or memory-mapped."""
     found = folder / "found.npz"
     flags = ["mapped"] if mapped else []
     alone(sys.executable, "-m", "benchmarks.rows.ensemble_ours", str(folder), str(found), str(rounds), *flags)
@@ -106,14 +106,14 @@ def our_side(folder: Path, rounds: int, mapped: bool = False) -> Side:
 
 
 def peer_side(script: str, folder: Path, rounds: int) -> Side:
-    """The selection of a script in benchmarks/peers. Raises `PeerMissing`."""
+    """Run the selection of a script in benchmarks/peers. Raises `PeerMissing`."""
     found = folder / "found.npz"
     peer(script, str(folder), str(found), str(rounds))
     return read_side(folder, found)
 
 
 def read_side(folder: Path, found: Path) -> Side:
-    """What a side wrote, with the accuracy of its picks by one rule for all."""
+    """Read the results of a side, and compute the accuracy of its picks by the same rule for all sides."""
     its = np.load(found)
     picks = tuple(its["picks"].tolist())
     accuracy = accuracy_of(picks, folder)
@@ -121,7 +121,7 @@ def read_side(folder: Path, found: Path) -> Side:
 
 
 def accuracy_of(picks: tuple[int, ...], folder: Path) -> float:
-    """Of the mean of all picks, summed in float64."""
+    """Accuracy of the mean of all picks, summed in float64."""
     probs = np.load(folder / "probs.npy", mmap_mode="r")
     total = np.zeros(probs.shape[1:])
     for model, count in enumerate(np.bincount(picks)):

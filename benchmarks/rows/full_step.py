@@ -1,8 +1,8 @@
-"""The full method's step over the plain step, on the same source images: at most 2.94 times as long.
+"""A step of the full method against a plain step on the same source images: at most 2.94 times as long.
 
-Counted in passes it is 2.67: forward F and backward 2 F for each of two views, and the teacher's forward for both,
-(2 x 3 F + 2 F) / 3 F. What is left up to the bound is for the losses, the auxiliary head and twice the mixing. Both
-sides: wrn_16_2 at 32 px, 64 source images, mixed alike, otherwise not augmented.
+The passes alone give a ratio of 2.67: forward F and backward 2 F for each of two views, and the teacher's forward for
+both, (2 x 3 F + 2 F) / 3 F. The rest of the bound is for the losses, the auxiliary head and mixing two views. Both
+sides: wrn_16_2 at 32 px, 64 source images, the same mixing, no other augmentation.
 """
 
 from benchmarks.measure import Measured, median_ratio, milliseconds, paired

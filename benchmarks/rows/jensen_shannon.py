@@ -1,7 +1,7 @@
 """Pairwise Jensen-Shannon divergence of mixed labels against the dense form over batch x batch x classes.
 
-256 labels, each a mix of two of 1000 classes, in float32: what a cutmix batch has. Ours must also be within 1e-6 of the
-dense form in float64, here and where four images are mixed into one; the note has that one's time.
+256 labels, each a mix of two of 1000 classes, in float32, as in a CutMix batch. Our result must also be within 1e-6 of
+the dense form in float64, here and for mixes of four images. The note has the time for mixes of four.
 """
 
 import torch
@@ -34,16 +34,16 @@ def dense(labels: Tensor) -> Tensor:
 
 
 def dense_entropies(some: Tensor, labels: Tensor) -> Tensor:
-    """H((p + q) / 2) - (H(p) + H(q)) / 2 of each row p of ``some`` and each row q of ``labels``.
+    """H((p + q) / 2) - (H(p) + H(q)) / 2 for each row p of ``some`` and each row q of ``labels``.
 
-    The quickest dense form.
+    This is the fastest dense form.
     """
     middle = entr((some[:, None] + labels) / 2).sum(2)
     return middle - (entr(some).sum(1)[:, None] + entr(labels).sum(1)) / 2
 
 
-def error(targets: SoftTargets) -> float:
-    """Our largest error, against the dense form in float64 (by rows, for its memory)."""
+def measure_error(targets: SoftTargets) -> float:
+    """Our largest error against the dense form in float64, which is computed row by row to save memory."""
     labels = targets.dense(0.0).double()
     exact = torch.cat([dense_entropies(row, labels) for row in labels.split(1)])
     return float((jensen_shannon(targets.classes, targets.masses) - exact).abs().max())
@@ -51,7 +51,7 @@ def error(targets: SoftTargets) -> float:
 
 def measure() -> Measured:
     two, four = mixed_labels(2), mixed_labels(4)
-    errors = [error(targets) for targets in (two, four)]
+    errors = [measure_error(targets) for targets in (two, four)]
     assert max(errors) < 1e-6, errors
     labels = two.dense(0.0)
     of_four, by_entropies = paired(
@@ -59,6 +59,6 @@ def measure() -> Measured:
     )
     note = (
         f"largest error {max(errors):.1e}; four mixed into one: {milliseconds(of_four)}; "
-        f"the quickest dense form: {milliseconds(by_entropies)}"
+        f"the fastest dense form: {milliseconds(by_entropies)}"
     )
     return speedup(lambda: jensen_shannon(two.classes, two.masses), lambda: dense(labels), pairs=5, note=note)

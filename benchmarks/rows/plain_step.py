@@ -1,8 +1,8 @@
-"""Our training step with the method off against timm's: at least 0.97 of its speed.
+"""Our training step without the method against timm's: at least 0.97 times its speed.
 
-Both sides: wrn_16_2 at 32 px, 64 images, channels last, the precision that we choose for it here, label smoothing,
-RMSprop in TensorFlow's form. From a uint8 batch, which each normalises in its own way, to moved weights, moved
-averages and the next learning rate. Reading and augmenting images is in other rows.
+Both sides: wrn_16_2 at 32 px, 64 images, channels last, the precision that we choose on this machine, label smoothing,
+RMSprop in TensorFlow's form. A step takes a uint8 batch, normalises it, and updates the weights, the moving average and
+the learning rate. Other rows measure reading and augmenting images.
 """
 
 from benchmarks.measure import Measured, speedup

@@ -1,10 +1,9 @@
 """Seconds that a search adds to a one-worker trial, in an actor that has trained before: at most 1.
 
-A search trains one trial after the other, and what counts is the time from a trial's start to the next one's. The
-peer is the training of the same trial's config without Ray, in a process that has trained before. The first trial,
-which waits for its actor to start, and the last one, after which none starts, do not count. The trials are short, so
-that the machine's wandering speed is small beside the bound; where it is not, the difference is in the epochs, which
-the note has apart from the rest.
+A search runs its trials one by one. Ours is the time from the start of a trial to the start of the next. The peer
+trains the same config without Ray, in a process that has trained before. The first trial waits for its actor to start,
+and no trial starts after the last, so these two are not counted. The trials are short, to keep variations in the
+machine's speed small compared to the bound. Such variations appear in the epochs, which the note lists separately.
 """
 
 import statistics
@@ -24,7 +23,7 @@ def measure() -> Measured:
 
 
 def measured(trials: int, epochs: int) -> Measured:
-    """The median of all but the first and the last of ``trials``."""
+    """The median over ``trials`` without the first and the last."""
     load = load_average()
     with tempfile.TemporaryDirectory() as out:
         search = run_search(Path(out), trials, concurrency=1, epochs=epochs, eval_every=1)

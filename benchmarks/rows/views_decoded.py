@@ -1,10 +1,10 @@
 """Two strong views of 16 photographs at 224 px, `storage: decoded`, against torchvision v2 from the JPEG files.
 
-A view is a random resized crop, a flip, AutoAugment's ImageNet policy and the normalised floats; both sides end in one
-batch. Ours is what a training calls: `images[...]` of the train split, which stands in the cache with a short side of
-256 px, `augment_view` twice and `normalise`. The peer is torchvision's transforms of the same names on the files
-themselves (500 x 375), each decoded once for both views, by Pillow, since torchvision's own decoder is deprecated; on
-tensors or on Pillow images, whichever is faster here. Its `RandomResizedCrop` draws from the same shares of the area.
+A view is a random resized crop, a flip, AutoAugment's ImageNet policy and normalisation to floats. Both sides return
+one batch. Ours is what a training calls: `images[...]` of the train split, which is cached with a short side of 256 px,
+`augment_view` twice and `normalise`. The peer applies torchvision's transforms of the same names to the files (500 x
+375), each decoded once for both views. It decodes with Pillow, because torchvision's own decoder is deprecated, and
+works on tensors or on Pillow images, whichever is faster. Its `RandomResizedCrop` samples from the same range of areas.
 """
 
 import io
@@ -47,7 +47,7 @@ def measure() -> Measured:
 
 
 def measured(images: WholeImages, files: Sequence[bytes], note: str) -> Measured:
-    """Our views of ``images`` against the peer's from the ``files``, in the faster of its two forms."""
+    """Our views of ``images`` against the peer's views of ``files``, in the faster of its two forms."""
     ours = partial(our_views, images, Generator().manual_seed(0))
     outcomes = []
     for name, decode in (("tensors", as_tensor), ("Pillow images", as_pillow)):
@@ -59,7 +59,7 @@ def measured(images: WholeImages, files: Sequence[bytes], note: str) -> Measured
 
 
 def our_views(images: WholeImages, generator: Generator) -> Tensor:
-    """What a training does before the network, but for erasing and mixing."""
+    """The input pipeline of a training, without erasing and mixing."""
     batch = images[np.arange(BATCH)]
     return normalise(torch.cat([augment_view(batch, CONFIG, SIZE, generator) for _ in range(2)]))
 
@@ -90,7 +90,7 @@ THEIRS = v2.Compose(
 
 
 def some_photos() -> list[bytes]:
-    """JPEG files of about 90 kB, upright and lying by turns: noise with the spectrum of photographs."""
+    """JPEG files of about 90 kB, alternately portrait and landscape: noise with the spectrum of photographs."""
     rng = np.random.default_rng(0)
     return [_photo(rng, *((500, 375) if number % 2 else (375, 500))) for number in range(BATCH)]
 
@@ -110,7 +110,7 @@ def _photo(rng: np.random.Generator, height: int, width: int) -> bytes:
 
 @contextmanager
 def cached(files: Sequence[bytes], config: DataConfig) -> Iterator[WholeImages]:
-    """The images of a train split of ``files``, from a cache of its own."""
+    """The images of a train split of ``files``, in a temporary cache."""
     before = os.environ.get("RAYSEARCH_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         for split, count in (("train", len(files)), ("val", 2)):

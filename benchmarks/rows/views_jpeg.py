@@ -1,8 +1,8 @@
-"""As `views_decoded`, but with `storage: jpeg`: the cache's images are decoded for each batch, once for both views.
+"""Like `views_decoded`, but with `storage: jpeg`: cached images are decoded for each batch, once for both views.
 
-By default that is a JPEG with a short side of 256 px, so that less is to be decoded than the peer has to, which reads
-the files. A second figure has the cache keep the files themselves (`stored_side: 375`): then both sides spend the most
-time in the same decoder.
+By default, the cache stores JPEG with a short side of 256 px, so ours decodes fewer pixels than the peer, which reads
+the files. For the second figure, the cache stores the files themselves (`stored_side: 375`). Both sides then spend most
+of their time in the same decoder.
 """
 
 from functools import partial

@@ -190,7 +190,7 @@ def test_a_trials_overhead_leaves_out_the_first_and_the_last(tmp_path: Path, mon
 
 def test_where_a_search_spends_more_adds_up_to_what_it_spends_more() -> None:
     search = Search(100.0, 150.0, [110.0, 111.0, 125.0], [124.0, 139.0, 145.0], [])
-    parts = search_16.fold_trainings(search, [Taken(10.0, 9.0), Taken(20.0, 19.0), Taken(18.0, 17.0)])
+    parts = search_16.split_overhead(search, [Taken(10.0, 9.0), Taken(20.0, 19.0), Taken(18.0, 17.0)])
     assert list(parts.values()) == [10.0, 6.0, 1.0, 4.0, 5.0]
     assert sum(parts.values()) == 50.0 - 48.0 / 2
 

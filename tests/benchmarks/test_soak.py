@@ -46,47 +46,47 @@ def write_lines(soak: Soak, number: int, epochs: int, seconds: float = 1.0) -> N
 
 def test_an_epoch_may_be_lost(soak: Soak) -> None:
     write_lines(soak, 1, 2)
-    soak._look()
+    soak._check_kept()
     assert soak.faults == []
 
 
 def test_two_epochs_may_not(soak: Soak) -> None:
     write_lines(soak, 1, 1)
-    soak._look()
-    assert "trial 1 lost more than an epoch" in soak.faults[0]
+    soak._check_kept()
+    assert "trial 1 lost more than one epoch" in soak.faults[0]
 
 
 def test_a_training_that_began_anew_is_seen_though_it_has_come_as_far(soak: Soak) -> None:
     write_lines(soak, 1, 3, seconds=1.1)
-    soak._look()
-    assert "trial 1 lost more than an epoch" in soak.faults[0]
+    soak._check_kept()
+    assert "trial 1 lost more than one epoch" in soak.faults[0]
 
 
 def test_an_ended_trial_that_was_trained_again_is_seen(soak: Soak) -> None:
     write_lines(soak, 0, 25, seconds=1.1)
-    soak._look()
+    soak._check_kept()
     assert soak.faults == ["ended trial 0 was trained again"]
 
 
 def test_what_is_left_running_at_the_end_is_seen(soak: Soak) -> None:
-    soak._look_at_the_end()
-    assert any("other states than COMPLETE and PRUNED" in fault for fault in soak.faults)
+    soak._check_end()
+    assert any("must be COMPLETE or PRUNED" in fault for fault in soak.faults)
 
 
 def test_a_trial_too_few_is_seen(soak: Soak) -> None:
     soak.trials = 3
-    soak._look_at_the_end()
-    assert any("3 trials were asked for, 2 are there" in fault for fault in soak.faults)
+    soak._check_end()
+    assert any("expected 3 trials, got 2" in fault for fault in soak.faults)
 
 
 def test_an_epoch_that_stands_twice_is_seen(soak: Soak) -> None:
     with soak.paths.trial(0).metrics.open("a") as file:
         file.write(json.dumps({"epoch": 25, "seconds": 26}) + "\n")
-    soak._look_at_the_end()
-    assert any("trial 0 has not each epoch once" in fault for fault in soak.faults)
+    soak._check_end()
+    assert any("trial 0 must have every epoch once" in fault for fault in soak.faults)
 
 
 def test_a_database_that_cannot_be_read_is_seen(soak: Soak) -> None:
     soak.paths.database.write_bytes(b"not a database" * 100)
-    soak._look()
+    soak._check_kept()
     assert any("the study cannot be read" in fault for fault in soak.faults)

@@ -1,4 +1,4 @@
-"""What every augmentation must keep, over a table of them all."""
+"""Properties of every augmentation, tested over one table."""
 
 import pickle
 import random
@@ -52,7 +52,7 @@ def seeded(seed=0):
 
 
 def apply(config, images, generator):
-    """Everything that ``config`` asks for; pixels and floats after each other, as a training does it."""
+    """Every active operation of ``config``: on pixels, then on floats, as in a training."""
     size = images.shape[-1]
     view = augment_view(images, config, size, generator, torch.ones(len(images), dtype=torch.bool))
     finished = finish_view(view.float(), config, generator)

@@ -1,4 +1,4 @@
-"""torchvision's policies in our hands: the same draws, the same pixels."""
+"""Our versions of torchvision's policies give the same draws and the same pixels."""
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def test_tables_in_a_row_are_one_table():
     np.testing.assert_array_equal(pending.histogram(), counted)
 
 
-def test_a_histogram_of_hand_is_drawn_out_and_evened_out():
+def test_autocontrast_and_equalize_tables_by_hand():
     """Values 100 and 151 become 0 and 255; of three values with 510, 255 and 255 pixels, one step of 3 pixels each."""
     two = np.zeros((3, 256), int)
     two[:, [100, 151]] = 1

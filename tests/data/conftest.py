@@ -1,4 +1,4 @@
-"""A cache of its own for every test, and small sources with known content."""
+"""A separate cache for every test, and small sources with known content."""
 
 import tarfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Images are decoded once, and never read from a cache that does not fit."""
+"""Images are decoded once, and an outdated cache is never used."""
 
 import multiprocessing
 import os

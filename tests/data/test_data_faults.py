@@ -1,4 +1,4 @@
-"""Every fault of a source is named, all in one error."""
+"""One error names all faults of a source."""
 
 import json
 import logging
@@ -80,7 +80,7 @@ def test_shared_broken_folder_reports_exactly_what_is_known(extracted: Callable[
     ]
 
 
-def test_shared_broken_folder_opens_once_mended(extracted: Callable[[str], Path]) -> None:
+def test_shared_broken_folder_opens_after_repair(extracted: Callable[[str], Path]) -> None:
     root = extracted("broken")
     for bad in (*root.glob("train/dress/bad_*"), root / "train/stray_at_top_level.jpg"):
         bad.unlink()

@@ -1,4 +1,4 @@
-"""The one preprocessing, and reading loose files."""
+"""Preprocessing, and reading loose image files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_every_orientation_is_turned_upright(tmp_path: Path, orientation: int) -
             np.testing.assert_array_equal(prepare_image(image, 6), upright)
 
 
-def test_malformed_exif_beside_good_pixels_is_passed_over(tmp_path: Path) -> None:
+def test_malformed_exif_is_ignored(tmp_path: Path) -> None:
     solid("RGB", (9, 9, 9)).save(tmp_path / "a.png", exif=b"Exif\0\0no such thing")
     with Image.open(tmp_path / "a.png") as image:
         assert (prepare_image(image, 8) == 9).all()
@@ -143,7 +143,7 @@ def test_nothing_to_find_is_an_error_with_the_nearest_name(make_images: Callable
         find_images(root / "empty")
 
 
-def test_a_link_in_a_circle_is_named(make_images: Callable[..., Path]) -> None:
+def test_a_circular_link_is_a_fault(make_images: Callable[..., Path]) -> None:
     root = make_images("a/x.png")
     (root / "a" / "up").symlink_to(root)
     with pytest.raises(DataError, match="a link to a folder above itself"):

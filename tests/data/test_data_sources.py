@@ -1,4 +1,4 @@
-"""Folders and Parquet files that bring their own splits."""
+"""Folders and Parquet files with their own splits."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def test_val_is_another_name_of_held_out() -> None:
         split_name("xyz")
 
 
-def test_folder_with_splits_is_read_as_it_lies(split_folders: Path) -> None:
+def test_a_folder_with_splits_is_read_and_not_modified(split_folders: Path) -> None:
     before = listing(split_folders)
     dataset = open_dataset(DataConfig(source=str(split_folders)), 8, ALL)
     assert dataset.counts == {"train": 4, "held_out": 4, "test": 4}
@@ -81,7 +81,7 @@ def test_fingerprint_is_the_documented_hash(split_folders: Path) -> None:
     assert open_dataset(config, 8, ("train",)).fingerprint is None
 
 
-def test_only_the_split_asked_for_needs_to_exist(make_images: Callable[..., Path]) -> None:
+def test_only_the_requested_split_needs_to_exist(make_images: Callable[..., Path]) -> None:
     root = make_images("test/cat/a.png", "test/dog/b.png")
     config = DataConfig(source=str(root))
     assert available_splits(config) == ("test",)
@@ -106,7 +106,7 @@ def test_parquet_gives_the_declared_order_of_classes(split_folders: Path, tmp_pa
 
 
 @pytest.mark.parametrize("paths", [["a", "b", "a", "c"], ["a", "b", "", "c"], ["a", "b", None, "c"]])
-def test_parquet_rows_without_paths_of_their_own_are_numbered(
+def test_parquet_rows_without_unique_paths_are_numbered(
     split_folders: Path, tmp_path: Path, paths: list[str | None]
 ) -> None:
     write_parquet(tmp_path / "parquet", "val", split_folders / "val", paths)
@@ -133,7 +133,9 @@ def images_of(split, label: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet"])
-def test_splits_of_its_own_leave_no_room_for_settings(split_folders: Path, tmp_path: Path, kind: str) -> None:
+def test_split_settings_are_refused_for_a_source_with_its_own_splits(
+    split_folders: Path, tmp_path: Path, kind: str
+) -> None:
     root = split_folders
     if kind == "parquet":
         root = tmp_path / "parquet"

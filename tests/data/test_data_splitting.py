@@ -1,4 +1,4 @@
-"""Splits for sources that bring none."""
+"""Splits for sources without their own splits."""
 
 from collections.abc import Callable
 from itertools import chain

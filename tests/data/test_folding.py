@@ -11,7 +11,7 @@ from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import DataError
 
 SIZES = {"cat": (5, 2), "dog": (6, 4), "emu": (3, 5)}
-"""Images of a class in train and val"""
+"""Images per class in train and val"""
 
 
 @pytest.fixture
@@ -49,25 +49,25 @@ def test_folds_are_alike_in_size_and_in_every_class(pictures):
     assert max(totals) - min(totals) <= 1
 
 
-def test_all_folds_are_of_the_same_data_and_no_other_setting_is(pictures):
+def test_all_folds_have_one_fingerprint_and_other_settings_have_another(pictures):
     same = {opened(pictures, 3, fold).fingerprint for fold in (None, 0, 1, 2)}
     others = {open_dataset(DataConfig(source=str(pictures)), 8).fingerprint, opened(pictures, 2, 0).fingerprint}
     assert len(same) == 1
     assert len(same | others) == 3
 
 
-def test_another_seed_deals_other_folds(pictures):
+def test_another_seed_gives_other_folds(pictures):
     first, second = (set(opened(pictures, 2, 0, seed=seed).splits["held_out"].sample_ids) for seed in (0, 1))
     assert first != second
 
 
-def test_without_a_fold_the_first_stands_for_all(pictures):
+def test_without_a_fold_the_first_is_used(pictures):
     assert (
         opened(pictures, 3, None).splits["held_out"].sample_ids == opened(pictures, 3, 0).splits["held_out"].sample_ids
     )
 
 
-def test_of_digits_the_test_split_stays_as_it_was():
+def test_folds_of_digits_keep_the_test_split():
     plain, folded = (open_dataset(DataConfig(folds=folds), 8, ["train", "test"]) for folds in (None, 4))
     assert plain.splits["test"].sample_ids == folded.splits["test"].sample_ids
     assert not set(folded.splits["train"].sample_ids) & set(folded.splits["test"].sample_ids)

@@ -1,4 +1,4 @@
-"""Train and held_out merged for a final model, a few images a class kept out."""
+"""Train and held_out merged for a final model, with a few images per class held out."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def merged(source: Path | str, n: int, seed: int = 0, splits: tuple[str, ...] = 
     return open_dataset(DataConfig(source=str(source), merged_held_out_per_class=n, seed=seed), 8, splits)
 
 
-def test_so_many_of_each_class_are_held_out_and_all_others_learned_from(many: Path) -> None:
+def test_the_given_number_per_class_is_held_out_and_the_rest_is_train(many: Path) -> None:
     plain, dataset = open_dataset(DataConfig(source=str(many)), 8, ALL), merged(many, 3)
     assert dataset.counts == {"train": 26, "held_out": 6, "test": 2}
     for split in ("train", "held_out"):
@@ -51,7 +51,7 @@ def test_the_draw_follows_from_the_seed_and_a_larger_one_keeps_the_smaller(many:
     assert ids(merged(many, 2), "held_out") < ids(merged(many, 3), "held_out")
 
 
-def test_one_split_alone_is_the_same_as_beside_the_others(many: Path) -> None:
+def test_one_split_alone_is_the_same_as_with_the_others(many: Path) -> None:
     together = merged(many, 3)
     for split in ("train", "val"):
         (alone,) = merged(many, 3, splits=(split,)).splits.values()
@@ -96,7 +96,7 @@ def test_equal_ids_in_both_splits_get_their_splits_name(shared: Path, tmp_path: 
     assert {sample_id.split("/")[0] for sample_id in ids(dataset, "train", "held_out")} == {"train", "held_out"}
 
 
-def test_more_than_there_are_is_a_fault_of_each_such_class(many: Path) -> None:
+def test_holding_out_a_whole_class_is_a_fault(many: Path) -> None:
     for name in range(4, 10):
         (many / f"train/dog/{name}.png").unlink()
     assert merged(many, 9).counts["held_out"] == 18

@@ -80,7 +80,7 @@ def test_the_first_trial_is_shown_and_set_decides_otherwise(space: Path) -> None
     assert first_trial(load_space(space, ["trial.augment.policy=basic"])).augment.policy == "basic"
 
 
-def test_rows_are_all_that_is_on_in_the_order_of_the_training() -> None:
+def test_rows_are_the_active_operations_in_the_order_of_the_training() -> None:
     config = stage(
         crop="pad",
         hflip=0.5,
@@ -121,7 +121,7 @@ def test_crops_of_a_row_stay_when_the_flip_follows() -> None:
 
 
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix", "ricap"])
-def test_mixed_targets_stand_below_the_images_and_add_up(mixing: str) -> None:
+def test_captions_name_the_mixed_targets_and_add_up(mixing: str) -> None:
     _, shown = rows(stage(mixing=mixing), count=6)
     assert shown[0].captions == ["cat", "dog"] * 3
     mixed = [row for row in shown if row.name.endswith(mixing)]
@@ -142,7 +142,7 @@ def test_images_are_picked_evenly_from_the_classes() -> None:
     assert len(pick_samples(labels, 99)) == 30
 
 
-def test_mistakes_are_told_with_exit_code_2(space: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_with_exit_code_2(space: Path, tmp_path: Path) -> None:
     here = (space, "--out", "a.png")
     for words, told in {
         (tmp_path / "none.yaml", "--out", "a.png"): "none.yaml: no such file, and no space of this name",

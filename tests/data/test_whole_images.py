@@ -1,4 +1,4 @@
-"""Train images kept whole, for random resized crops."""
+"""Whole train images for random resized crops."""
 
 import io
 import shutil
@@ -173,7 +173,7 @@ def test_an_image_beyond_what_jpeg_holds_is_shrunk_to_it(source: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [7, 0, -1, 16.0])
-def test_a_stored_side_that_cannot_be_is_refused(side: object) -> None:
+def test_an_invalid_stored_side_is_refused(side: object) -> None:
     with pytest.raises(ValidationError, match="stored_side"):
         DataConfig(stored_side=side)
 

@@ -1,4 +1,4 @@
-"""The terms as the papers print them: float64, loops, no sharing of work. Independent of `raysearch.losses`."""
+"""The loss terms as in the papers, with float64 and plain loops. Independent of `raysearch.losses`."""
 
 import math
 
@@ -48,7 +48,7 @@ def jensen_shannon(labels):
 
 
 def contrastive(p, positives, tau):
-    """A term an anchor, None for one without a positive."""
+    """One value per anchor, None for an anchor without a positive."""
     terms = []
     for i in range(len(p)):
         partition = sum(math.exp(p[i] @ p[a] / tau) for a in range(len(p)) if a != i)

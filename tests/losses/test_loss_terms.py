@@ -1,4 +1,4 @@
-"""What every term promises: a finite value a sample, differentiable, in whatever the network computes in."""
+"""Every loss function returns one finite value per sample and is differentiable, also for bfloat16 logits."""
 
 import pytest
 import torch

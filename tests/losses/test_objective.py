@@ -26,7 +26,7 @@ def targets():
 
 
 def embeddings():
-    """Projected features of length 1, one a view and image."""
+    """Projected features of length 1, one per view and image."""
     generator = torch.Generator().manual_seed(4)
     return torch.nn.functional.normalize(torch.randn(2 * BATCH, 6, generator=generator), dim=1)
 

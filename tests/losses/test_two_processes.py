@@ -1,4 +1,4 @@
-"""Two processes with half of the images each against one with all of them: float64, no batch norm, so equal to 1e-6."""
+"""Two processes with half of the images each equal one process with all images, to 1e-6 in float64."""
 
 import datetime
 
@@ -50,7 +50,7 @@ def network(method, seed):
 
 
 def inputs_of(method, images):
-    """Of both views, a view after the other."""
+    """Inputs of both views, one view after the other."""
     generator = torch.Generator().manual_seed(7)
     views = torch.randn(2, RANKS * BATCH, WIDTH, generator=generator, dtype=torch.float64)
     return views[: method.views, images].flatten(0, 1)
@@ -101,7 +101,7 @@ def one_rank(rank, folder):
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """What every rank found, a method: the parts of its loss and the averaged gradients."""
+    """The results of each rank, by method: parts of the loss and averaged gradients."""
     folder = tmp_path_factory.mktemp("ranks")
     multiprocessing.spawn(one_rank, (folder,), nprocs=RANKS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]

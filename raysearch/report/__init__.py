@@ -1,1 +1,1 @@
-"""One self-contained HTML page about a study, read from its folder alone."""
+"""Writes a self-contained HTML report of a study, read only from the study's folder."""

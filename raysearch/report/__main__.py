@@ -1,4 +1,4 @@
-"""`python -m raysearch.report STUDY_DIR`: write the study's page."""
+"""`python -m raysearch.report STUDY_DIR`: write the study's report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,24 +10,23 @@ from raysearch.io import display_path
 
 
 def command(
-    study_dir: Annotated[
-        Path, typer.Argument(metavar="STUDY_DIR", help="The folder of a study, finished or still running.")
-    ],
+    study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="The folder of a finished or running study.")],
 ) -> None:
     """Write STUDY_DIR/report.html: leaderboard, search history, learning curves and ensembles on one page.
 
-    The page needs no network and no other file. It is read from the study's small files only, so it can be
-    written at any time; writing it again replaces it. The tables of an ablation are printed as Markdown too.
+    The page needs no network and no other file. This command reads only the study's small files, so you can run it
+    at any time, also during a search; it replaces an earlier report. For an ablation it also prints the tables as
+    Markdown.
     """
-    from raysearch.report.ablation import tables_of
-    from raysearch.report.page import write_report  # jinja2 would slow --help
+    from raysearch.report.ablation import build_tables
+    from raysearch.report.page import write_report  # imports jinja2, which slows --help
     from raysearch.report.reading import read_study
-    from raysearch.report.tables import markdown
+    from raysearch.report.tables import to_markdown
 
     study = read_study(study_dir)
     print(f"report: {display_path(write_report(study))}")
-    if tables := tables_of(study):
-        print(f"\n{markdown(tables)}")
+    if tables := build_tables(study):
+        print(f"\n{to_markdown(tables)}")
 
 
 app = application(command)

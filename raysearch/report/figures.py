@@ -1,4 +1,4 @@
-"""The page's charts, as plain plotly.js values ({data, layout}); colours of text and grid come from the page."""
+"""Charts of the page as plain plotly.js values ({data, layout}). The page sets the colours of text and grid."""
 
 from collections.abc import Sequence
 from html import escape
@@ -11,17 +11,17 @@ Figure = dict[str, Any]
 Trace = dict[str, Any]
 
 PALETTE = ("#4a86c5", "#e08a3c", "#4ea36a", "#9a73c2", "#d0605e", "#3ba3a8", "#b59a2e", "#d977a8")
-"""Mid tones that are readable on a light and on a dark page."""
+"""Mid tones, readable on a light and a dark page."""
 NEUTRAL = "#8b9099"
 HIGHLIGHTED = 5
-"""Trials whose curves have a colour and a legend entry of their own."""
+"""Number of trials whose curves have their own colour and legend entry."""
 _SYMBOLS = {"COMPLETE": "circle", "PRUNED": "circle-open"}
 _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 _MARGIN = {"l": 62, "r": 14, "t": 10, "b": 46}
 
 
-def history(study: Study) -> Figure | None:
-    """Value against trial number with the running best; trials without a value stand at the bottom edge."""
+def plot_history(study: Study) -> Figure | None:
+    """Value by trial number, with the best value so far; trials without a value are at the bottom edge."""
     if not study.trials:
         return None
     valued = [t for t in study.trials if t.value is not None]
@@ -43,8 +43,8 @@ def history(study: Study) -> Figure | None:
     return {"data": data, "layout": layout}
 
 
-def parameters(study: Study) -> dict[str, Figure]:
-    """Value against each sampled parameter that varies, and against the training time; by panel title."""
+def plot_parameters(study: Study) -> dict[str, Figure]:
+    """Panels by title: value by each sampled parameter that varies, and by training time."""
     valued = [t for t in study.trials if t.value is not None]
     minutes = [(t, t.seconds / 60) for t in valued if t.seconds is not None]
     panels = {name: [(t, t.params[name]) for t in valued if name in t.params] for name in study.sampled()}
@@ -53,10 +53,10 @@ def parameters(study: Study) -> dict[str, Figure]:
     return {title: figure for title, figure in figures.items() if figure}
 
 
-def curves(study: Study) -> Figure | None:
-    """Held-out accuracy of teacher and student and the training loss by epoch, all trials.
+def plot_curves(study: Study) -> Figure | None:
+    """Held-out accuracy of teacher and student, and training loss, by epoch, for all trials.
 
-    The best trials have a colour each, the rest are thin and share one legend entry.
+    Each of the best trials has its own colour. The others are thin and share one legend entry.
     """
     best = [t for t in study.ranked if t.curve and t.value is not None][:HIGHLIGHTED]
     running = [t for t in study.trials if t.curve and t.state == "RUNNING"]
@@ -79,10 +79,13 @@ def curves(study: Study) -> Figure | None:
     return {"data": data, "layout": layout}
 
 
-def trajectory(ensemble: EnsembleFile) -> Figure | None:
-    """In-sample accuracy and log loss of the ensemble after each round, the round that was kept marked."""
+def plot_trajectory(ensemble: EnsembleFile) -> Figure | None:
+    """In-sample accuracy and log loss of the ensemble after each round, with the kept round marked.
+
+    None without rounds: for a bagged selection, the entries of the trajectory are independent.
+    """
     rounds = ensemble.trajectory
-    if not rounds or ensemble.recipe.get("method") == "bagged":  # whose trajectory is each bag's own score
+    if not rounds or (ensemble.method and ensemble.method.trajectory != "rounds"):
         return None
     x = [r.round for r in rounds]
     added = [escape(r.added, quote=False) for r in rounds]
@@ -101,10 +104,10 @@ def trajectory(ensemble: EnsembleFile) -> Figure | None:
     return {"data": data, "layout": layout}
 
 
-def _points(study: Study, backbone: str, at: Sequence[tuple[Trial, Any]]) -> Trace:
-    """Trials of one backbone, each at its value over the x given for it; complete ones first."""
-    mine = [(t, x) for t, x in at if t.backbone == backbone]
-    mine.sort(key=lambda pair: pair[0].state)  # the legend shows the first point's symbol
+def _points(study: Study, backbone: str, points: Sequence[tuple[Trial, Any]]) -> Trace:
+    """Trials of one backbone: their values over the given x. Complete trials come first."""
+    mine = [(t, x) for t, x in points if t.backbone == backbone]
+    mine.sort(key=lambda pair: pair[0].state)  # the legend shows the symbol of the first point
     colour = PALETTE[study.backbones.index(backbone) % len(PALETTE)]
     return {
         "type": "scatter",
@@ -123,19 +126,19 @@ def _points(study: Study, backbone: str, at: Sequence[tuple[Trial, Any]]) -> Tra
     }
 
 
-def _panel(study: Study, at: Sequence[tuple[Trial, Any]], name: str | None) -> Figure | None:
-    """Value against one thing, a parameter of this ``name``; None where it does not vary."""
-    values = [x for _, x in at]
+def _panel(study: Study, points: Sequence[tuple[Trial, Any]], name: str | None) -> Figure | None:
+    """Value by x, which is the parameter ``name`` if given; None if x does not vary."""
+    values = [x for _, x in points]
     if len({str(x) for x in values}) < 2:
         return None
     axis = _axis("")
     if any(isinstance(x, str | bool) or x is None for x in values):
         axis["type"] = "category"
-        at = [(t, "none" if x is None else str(x)) for t, x in at]
+        points = [(t, "none" if x is None else str(x)) for t, x in points]
     elif name and study.is_logarithmic(name) and max(values) > 5 * min(values) > 0:
         decades = max(values) >= 100 * min(values)
         axis |= {"type": "log", "dtick": 1 if decades else "D2", "minorloglabels": "complete"}
-    data = [_points(study, b, at) for b in study.backbones]
+    data = [_points(study, b, points) for b in study.backbones]
     layout = _layout(200) | {"xaxis": axis, "yaxis": _value_axis(study) | {"title": None, "nticks": 5}}
     layout |= {"showlegend": False, "margin": _MARGIN | {"l": 44, "b": 30}}
     return {"data": [trace for trace in data if trace["x"]], "layout": layout}
@@ -169,29 +172,29 @@ def _running_best(study: Study, valued: Sequence[Trial]) -> list[float | None]:
 def _curve_group(
     name: str, trials: Sequence[Trial], line: dict[str, Any], opacity: float = 1.0, rank: int = HIGHLIGHTED
 ) -> list[Trace]:
-    """Three traces a trial (teacher, student, loss) that one legend entry switches together."""
+    """Three traces per trial (teacher, student, loss); one legend entry shows or hides all of them."""
     common: Trace = {"type": "scatter", "mode": "lines", "name": escape(name, quote=False), "line": line}
     common |= {"opacity": opacity, "legendgroup": name, "legendrank": rank}
     traces = []
     for trial in trials:
-        looks = [line for line in trial.curve if line.held_out]
+        evaluations = [line for line in trial.curve if line.held_out]
         text = escape(trial.label, quote=False)
         for axis, epochs, ys, shown in (
-            ("y", looks, [_accuracy(e, "teacher-final") for e in looks], ":.1f} %"),
-            ("y2", looks, [_accuracy(e, "student-final") for e in looks], ":.1f} %"),
+            ("y", evaluations, [_accuracy(e, "teacher-final") for e in evaluations], ":.1f} %"),
+            ("y2", evaluations, [_accuracy(e, "student-final") for e in evaluations], ":.1f} %"),
             ("y3", trial.curve, [e.train.get("loss") for e in trial.curve], ":.3f}"),
         ):
             if not epochs:
-                continue  # an empty trace would take its group's legend entry with it
+                continue  # an empty first trace would hide its group's legend entry
             hover = {"text": text, "hovertemplate": "%{text}<br>epoch %{x}: %{y" + shown + "<extra></extra>"}
             traces.append(common | hover | {"x": [e.epoch for e in epochs], "y": ys, "yaxis": axis})
-    return [trace | {"showlegend": at == 0} for at, trace in enumerate(traces)]
+    return [trace | {"showlegend": index == 0} for index, trace in enumerate(traces)]
 
 
 def _rounds(
     x: list[int], y: list[float | None], added: list[str], single: float | None, axis: str, shown: str
 ) -> list[Trace]:
-    """The ensemble's figure by round, and the best single model's as a level."""
+    """The ensemble's figure by round, and the best single model's figure as a horizontal line."""
     first = axis == "y"
     common = {"type": "scatter", "yaxis": axis, "showlegend": first}
     hover = {"text": added, "hovertemplate": "round %{x}: %{y" + shown + "<br>added %{text}<extra></extra>"}
@@ -204,11 +207,11 @@ def _rounds(
 
 def _marked_round(best: int, rounds: int) -> dict[str, Any]:
     line = {"color": PALETTE[1], "width": 1.5, "dash": "dot"}
-    at = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "x0": best, "x1": best}
+    position = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "x0": best, "x1": best}
     left = best > rounds / 2
     text = {"text": f"kept: round {best}", "x": best, "xref": "x", "y": 0.5, "yref": "paper", "showarrow": False}
     text |= {"xanchor": "right" if left else "left", "xshift": -6 if left else 6}
-    return {"shapes": [{"type": "line", "line": line} | at], "annotations": [text]}
+    return {"shapes": [{"type": "line", "line": line} | position], "annotations": [text]}
 
 
 def _accuracy(line: EpochLine, view: str) -> float | None:

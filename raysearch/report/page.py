@@ -1,4 +1,4 @@
-"""The study's page: a jinja2 template with the charts' values and plotly.js inside."""
+"""Renders the report: a jinja2 template that contains the charts' values and plotly.js."""
 
 import shlex
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from plotly.offline import get_plotlyjs
 from raysearch.io import display_path, write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
-from raysearch.report.ablation import progress_of, tables_of
+from raysearch.report.ablation import build_tables, count_complete
 from raysearch.report.stored import EnsembleFile, Gain
 from raysearch.report.study import STATES, Study, short_names
-from raysearch.report.tables import cells, columns, notes
+from raysearch.report.tables import format_cells, list_columns, list_notes
 
 MISSING = "–"
-"""What a table shows where there is no value."""
+"""Text of a table cell without a value."""
 
 
 def write_report(study: Study) -> Path:
-    """Write the study's page into its folder and return the page's path."""
+    """Write the report into the study's folder and return its path."""
     path = StudyPaths(study.root).report
     write_text(path, render(study))
     return path
 
 
 def render(study: Study) -> str:
-    """The page as HTML that needs no network and no other file."""
+    """The report as HTML that needs no network and no other file."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -39,12 +39,12 @@ def render(study: Study) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= FILTERS | {"value": percent if study.maximize else number}
-    panels, tables = figures.parameters(study), tables_of(study)
+    panels, tables = figures.plot_parameters(study), build_tables(study)
     charts = {
-        "history": figures.history(study),
-        "curves": figures.curves(study),
-        **{f"panel-{at}": figure for at, figure in enumerate(panels.values(), start=1)},
-        **{f"trajectory-{at}": figures.trajectory(e) for at, e in enumerate(study.ensembles, start=1)},
+        "history": figures.plot_history(study),
+        "curves": figures.plot_curves(study),
+        **{f"panel-{number}": figure for number, figure in enumerate(panels.values(), start=1)},
+        **{f"trajectory-{number}": figures.plot_trajectory(e) for number, e in enumerate(study.ensembles, start=1)},
     }
     return environment.get_template("page.html.j2").render(
         study=study,
@@ -52,9 +52,9 @@ def render(study: Study) -> str:
         trials_by_number={t.number: t for t in study.trials},
         parameters=short_names(study.sampled()),
         panel_titles=list(panels),
-        tables=[(table.title, columns(table), cells(table)) for table in tables],
-        notes=notes(tables),
-        progress=progress_of(tables),
+        tables=[(table.title, list_columns(table), format_cells(table)) for table in tables],
+        notes=list_notes(tables),
+        progress=count_complete(tables),
         seeds=len(tables[0].seeds) if tables else 0,
         charts={name: figure for name, figure in charts.items() if figure},
         highlighted=figures.HIGHLIGHTED,
@@ -73,17 +73,17 @@ def number(value: float | None) -> str:
 
 
 def nats(value: float | None) -> str:
-    """A gain in log loss, which is small once an ensemble is good."""
+    """A gain in log loss, with four decimals because it is small for a good ensemble."""
     return MISSING if value is None else f"{value:.4f}".replace("-", "−")
 
 
 def signed_points(share: float) -> str:
-    """A difference of two shares, in percentage points."""
+    """A difference of two shares in percentage points, with sign."""
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as hours, minutes and seconds, the two largest that are not zero."""
+    """Seconds as text with the largest nonzero unit and the next smaller one."""
     if seconds is None:
         return MISSING
     minutes, s = divmod(round(seconds), 60)
@@ -92,7 +92,7 @@ def duration(seconds: float | None) -> str:
 
 
 def parameter(value: Any) -> str:
-    """A sampled or given value, floats with three significant digits."""
+    """A parameter's value as text; floats with three significant digits."""
     if value is None:
         return "none"
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def moment(time: datetime) -> str:
 
 
 def verdict(gain: Gain) -> str:
-    """What the gain's interval allows to be said, in a sentence."""
+    """One sentence that interprets the interval of the gain."""
     if gain.low > 0:
         return "The interval is above zero: on images like these the ensemble is better than the best single model."
     if gain.high < 0:
@@ -114,10 +114,10 @@ def verdict(gain: Gain) -> str:
 
 
 def advice(ensemble: EnsembleFile) -> str:
-    """What to take where the gain is not certain, in a sentence; else nothing."""
+    """One sentence with the recommendation if the gain is not certain; otherwise empty."""
     if ensemble.recommended == "single":
-        return f"Recommended: the single model {ensemble.best_single.name}, the simpler choice."
-    if ensemble.recommended == "uniform" and ensemble.uniform and ensemble.recipe.get("method") != "uniform":
+        return f"Recommended: the single model {ensemble.best_single.name}, which is simpler."
+    if ensemble.recommended == "uniform" and ensemble.uniform and not ensemble.is_baseline:
         return f"Recommended: the plain mean of the best {ensemble.uniform.members}, which is simpler."
     return ""
 

@@ -1,4 +1,4 @@
-"""From a study's folder to its frozen values: small files only are opened, and what is malformed is named."""
+"""Reads a study's small files into frozen values. Errors name every malformed file."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from raysearch.section import validate
 def read_study(root: Path) -> Study:
     """Read the study in ``root``.
 
-    Raises `StudyError` when the folder is no study, or naming every file that is malformed.
+    Raises `StudyError` if the folder is not a study, or naming every malformed file.
     """
     paths = StudyPaths(root).require()
     faults: list[str] = []
@@ -34,7 +34,7 @@ def read_study(root: Path) -> Study:
 def _read_trial(number: int, paths: TrialPaths) -> Trial:
     curve = _read_curve(paths.metrics)
     if not paths.result.exists():
-        return _running(number, paths, curve)
+        return _read_running(number, paths, curve)
     result = _parse(ResultFile, paths.result, read_json)
     return Trial(
         number=number,
@@ -50,12 +50,12 @@ def _read_trial(number: int, paths: TrialPaths) -> Trial:
         views=result.views,
         curve=curve,
         notes=result.notes,
-        # The file may say so of weights that a kill has left, or that were brought back.
+        # The file can list weights that still exist: a kill came before their removal, or they were restored.
         dropped=tuple(role for role in dict.fromkeys(result.dropped) if is_dropped(paths, role)),
     )
 
 
-def _running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) -> Trial:
+def _read_running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) -> Trial:
     config = _parse(ConfigFile, paths.config, read_yaml).trial if paths.config.exists() else None
     return Trial(
         number=number,
@@ -70,18 +70,18 @@ def _running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) -> Tr
         params={},
         views={},
         curve=curve,
-        notes=_notes_so_far(paths),
+        notes=_read_notes(paths),
         dropped=(),
     )
 
 
-def _notes_so_far(paths: TrialPaths) -> tuple[str, ...]:
+def _read_notes(paths: TrialPaths) -> tuple[str, ...]:
     notes = _parse(InfoFile, paths.info, read_json).notes if paths.info.exists() else ()
     return (*notes, paths.smaller_batches.read_text("utf-8")) if paths.smaller_batches.exists() else notes
 
 
 def _read_curve(path: Path) -> tuple[EpochLine, ...]:
-    """The epochs of a metrics.jsonl; a last line without its newline is still being written and left out."""
+    """Read the epochs of metrics.jsonl. Ignores a last line without a newline: it is still being written."""
     if not path.exists():
         return ()
     *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
@@ -105,7 +105,7 @@ def _parse(section: type[FileT], path: Path, read: Callable[[Path], Any]) -> Fil
 
 
 def _collect(read: Callable[[], T], faults: list[str]) -> T | None:
-    """What ``read`` returns, or None with its mistakes added to ``faults``."""
+    """The result of ``read``, or None if it fails; adds its faults to ``faults``."""
     try:
         return read()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What the report reads of a study's files, as lenient, frozen sections: a newer file's keys are passed over."""
+"""The parts of a study's files that the report reads, as lenient, frozen sections: unknown keys are ignored."""
 
 import math
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from raysearch.ensemble.methods import BASELINE, METHODS, Method
 from raysearch.section import Section
 from raysearch.space.schema import SearchObjective
 
@@ -15,35 +16,35 @@ def _finite(value: Any) -> Any:
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
-"""A finite number; NaN and infinities are read as None, so that no page shows them."""
+"""A finite number. NaN and infinities are read as None, because JSON on the page cannot contain them."""
 
 
 class Stored(Section):
-    """A part of a stored file."""
+    """Part of a stored file."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
 
 
 class Score(Stored):
-    """How well probabilities fit the held-out labels."""
+    """Scores of probabilities on the held-out labels."""
 
     accuracy: Number
-    """in [0, 1]"""
+    """In [0, 1]"""
     log_loss: Number = None
-    """nats a sample"""
+    """Nats per sample"""
     epoch: int | None = None
-    """The epoch of the weights, where the score is a stored view's."""
+    """The epoch of the weights; given for stored views"""
 
 
 class EpochLine(Stored):
-    """A line of metrics.jsonl."""
+    """One line of metrics.jsonl."""
 
     epoch: int
     seconds: Number = None
-    """Since the training began."""
+    """Since the start of the training"""
     train: dict[str, Number] = Field(default_factory=dict)
     held_out: dict[str, Score] | None = None
-    """Score by view; None in epochs that did not look."""
+    """Score by view; None in epochs without an evaluation"""
 
 
 class ResultFile(Stored):
@@ -53,7 +54,7 @@ class ResultFile(Stored):
     reason: str | None = None
     value: Number = None
     ensemble_gain: Number = None
-    """nats; of a search with that objective"""
+    """Nats; given if it is the search's objective"""
     role: str | None = None
     epochs_done: int = 0
     epochs: int | None = None
@@ -64,37 +65,37 @@ class ResultFile(Stored):
     views: dict[str, Score] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-    """Roles whose weights `search.checkpoints_gb` had no room for"""
+    """Roles whose weights were removed to stay within `search.checkpoints_gb`"""
 
 
 class _TrialPart(Stored):
     backbone: str
     epochs: int | None = None
-    """None of a training in stages."""
+    """None for a training in stages"""
 
 
 class ConfigFile(Stored):
-    """The two values of a config.yaml that a training without a result is shown with."""
+    """config.yaml, read for trials without a result."""
 
     trial: _TrialPart
 
 
 class InfoFile(Stored):
-    """info.json, for a training without a result."""
+    """info.json, read for trials without a result."""
 
     notes: tuple[str, ...] = ()
 
 
 class Contribution(Score):
-    """What the ensemble has by a member, cross-fitted."""
+    """What a member adds to the ensemble, cross-fitted."""
 
     chosen: float
-    """Share of the folds' selections that have it"""
+    """Share of the folds' selections that contain it"""
 
 
 class Member(Stored):
     trial: int | None
-    """None of predictions made elsewhere, whose view is the file's name"""
+    """None for predictions from a file (`raysearch.ensemble --add`); the view is then the file's name"""
     view: str
     weight: float
     backbone: str | None = None
@@ -102,7 +103,7 @@ class Member(Stored):
 
 
 class Round(Stored):
-    """A round of the selection: what was added, and the ensemble's score after it."""
+    """One round of the selection: the added candidate, and the score after it."""
 
     round: int
     added: str
@@ -114,7 +115,7 @@ class CrossFitted(Score):
     folds: int
     repeats: int
     low: Number = None
-    """Ends of the accuracy's interval"""
+    """Lower end of the accuracy's interval"""
     high: Number = None
     confidence: float = 0.95
 
@@ -136,7 +137,7 @@ class UniformMean(Stored):
 
 
 class Disagreement(Stored):
-    """Shares of the images on which two members' top classes differ."""
+    """Share of the images on which the top classes of two members differ."""
 
     mean: float
     matrix: tuple[tuple[float, ...], ...]
@@ -153,7 +154,7 @@ class Calibration(Stored):
 
 
 class Gain(Stored):
-    """Cross-fitted accuracy of the ensemble minus that of the best single, with its interval."""
+    """Cross-fitted accuracy of the ensemble minus that of the best single candidate, with its interval."""
 
     accuracy: float
     low: float
@@ -162,7 +163,7 @@ class Gain(Stored):
 
 
 class EnsembleFile(Stored):
-    """ensembles/<name>.json; what earlier versions did not write is None or empty."""
+    """ensembles/<name>.json. Keys that earlier versions did not write are None or empty."""
 
     name: str
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -181,6 +182,21 @@ class EnsembleFile(Stored):
     recommended: Literal["ensemble", "single", "uniform"] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def method_name(self) -> str | None:
+        name = self.recipe.get("method")
+        return name if isinstance(name, str) else None
+
+    @property
+    def method(self) -> Method | None:
+        """The selection method; None if the file names none or one that this version does not know."""
+        return METHODS.get(self.method_name or "")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the ensemble is itself the plain mean that ensembles are compared with."""
+        return self.method_name == BASELINE
+
 
 class _SearchPart(Stored):
     objective: SearchObjective = "accuracy"
@@ -195,14 +211,14 @@ class _SpacePart(Stored):
     data: _DataPart = _DataPart()
     search: _SearchPart = _SearchPart()
     trial: dict[str, Any] = Field(default_factory=dict)
-    """A training's values, some leaves distributions such as ``{loguniform: [1e-4, 1e-1]}``."""
+    """Values of a training; some leaves are distributions such as ``{loguniform: [1e-4, 1e-1]}``."""
 
 
 class DataFacts(Stored):
     fingerprint: str
     classes: tuple[str, ...]
     counts: dict[str, int | None]
-    """Images by split."""
+    """Number of images by split"""
 
 
 class StudyFile(Stored):

@@ -1,4 +1,4 @@
-"""A study as frozen values: everything the page shows."""
+"""A study as frozen values: everything that the report shows."""
 
 import math
 from collections import Counter
@@ -7,38 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysearch.ensemble.settings import DEFAULT
 from raysearch.report.stored import EnsembleFile, EpochLine, Score, StudyFile
 from raysearch.space.schema import SearchObjective
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
-"""A trial's state -> the word for it in a sentence, in the order they are counted."""
+"""A trial's state -> its word in a sentence, in display order."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training, ended or running."""
+    """One trial, ended or running."""
 
     number: int
     state: str
-    """One of `STATES`; RUNNING when it has left no result."""
+    """A key of `STATES`; RUNNING if it has no result"""
     reason: str | None
     value: float | None
-    """Best of the smoothed curve, of the study's figure; with folds that of the out-of-fold predictions."""
+    """Best value of the smoothed held-out curve; with folds, the value of the out-of-fold predictions"""
     ensemble_gain: float | None
-    """Nats by which the trial lowered the ensemble's log loss, of a search for that."""
+    """Nats by which the trial lowered the ensemble's log loss, if this is the search's objective"""
     backbone: str | None
     epochs_done: int
     epochs: int | None
     seconds: float | None
     params: Mapping[str, Any]
-    """Sampled values by dotted path: `optimizer.lr`, also where a backbone brought its own range of it."""
+    """Sampled values by dotted path, such as `optimizer.lr`, even if a backbone has its own range"""
     views: Mapping[str, Score]
-    """Held-out scores of the stored predictions."""
+    """Held-out scores of the stored predictions, by view"""
     curve: tuple[EpochLine, ...]
     notes: tuple[str, ...]
-    """What was done otherwise than asked or expected."""
+    """Deviations from the config, such as a smaller batch size"""
     dropped: tuple[str, ...]
-    """Whose weights the study's budget has no room for: `student`, `teacher`."""
+    """Roles whose weights were removed to stay within the budget: `student`, `teacher`"""
 
     @property
     def label(self) -> str:
@@ -46,7 +47,7 @@ class Trial:
 
     @property
     def best_view(self) -> str | None:
-        """The stored view of highest accuracy, ties by log loss."""
+        """The stored view with the highest accuracy; ties by log loss."""
 
         def rank(view: str) -> tuple[float, float]:
             score = self.views[view]
@@ -57,14 +58,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it stands on disk."""
+    """A study, as read from disk."""
 
     root: Path
     facts: StudyFile
     trials: tuple[Trial, ...]
-    """By number."""
+    """By number"""
     ensembles: tuple[EnsembleFile, ...]
-    """By name."""
+    """By name"""
 
     @property
     def objective(self) -> SearchObjective:
@@ -72,27 +73,27 @@ class Study:
 
     @property
     def folds(self) -> int | None:
-        """Trainings of each trial, where it has several: each with another part of the labelled images held out."""
+        """Number of trainings per trial if it is a cross-validation: each training holds out another fold."""
         return self.facts.space.data.folds
 
     @property
     def figure(self) -> str:
-        """What the trials' values are; of a search for `ensemble_gain` they are log losses."""
+        """The metric of the trials' values; log loss for the objective `ensemble_gain`."""
         return "accuracy" if self.objective == "accuracy" else "log loss"
 
     @property
     def maximize(self) -> bool:
-        """Whether a greater value is a better one."""
+        """Whether a greater value is better."""
         return self.figure == "accuracy"
 
     @property
     def is_by_gain(self) -> bool:
-        """Whether trials are ranked by their gain, and by their values only where gains are equal."""
+        """Whether trials are ranked by their ensemble gain, and by value only for equal gains."""
         return self.objective == "ensemble_gain"
 
     @property
     def ranked(self) -> tuple[Trial, ...]:
-        """The best first; trials without a value last, by number."""
+        """Best first; then trials without a value, by number."""
         sign = -1 if self.maximize else 1
 
         def rank(trial: Trial) -> tuple[bool, float, float, int]:
@@ -107,32 +108,32 @@ class Study:
 
     @property
     def headline(self) -> EnsembleFile | None:
-        """The ensemble of the default recipe, else the first by name."""
+        """The ensemble of the default recipe if it exists, otherwise the first by name."""
         by_name = {e.name: e for e in self.ensembles}
-        return by_name.get("greedy") or next(iter(self.ensembles), None)
+        return by_name.get(DEFAULT) or next(iter(self.ensembles), None)
 
     def count(self) -> dict[str, int]:
-        """Trials by state, states that occur only."""
+        """Number of trials by state, without states that do not occur."""
         counted = Counter(t.state for t in self.trials)
         return {state: counted[state] for state in STATES if counted[state]}
 
     def sampled(self) -> tuple[str, ...]:
-        """Names of all sampled parameters but the backbone, in order of first appearance."""
+        """Names of all sampled parameters except the backbone, in order of first appearance."""
         return tuple(dict.fromkeys(p for t in self.trials for p in t.params if p != "backbone"))
 
     def is_logarithmic(self, parameter: str) -> bool:
-        """Whether the space draws the parameter on a logarithmic scale."""
+        """Whether the space samples the parameter on a logarithmic scale."""
         return parameter.rpartition(".")[2] in _log_keys(self.facts.space.trial)
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each dotted name -> its last part, or the whole where two share that part."""
+    """Each dotted name -> its last part, or the whole name if two names share the last part."""
     ends = Counter(name.rpartition(".")[2] for name in names)
     return {name: end if ends[end := name.rpartition(".")[2]] == 1 else name for name in names}
 
 
 def _log_keys(space: Any) -> set[str]:
-    """Last keys of all ``{loguniform: [..]}`` leaves, those in an option's own sub-space too."""
+    """Last keys of all ``{loguniform: [..]}`` leaves, including those in an option's sub-space."""
     if not isinstance(space, dict):
         return set()
     here = {key for key, value in space.items() if isinstance(value, dict) and "loguniform" in value}

@@ -1,32 +1,34 @@
-"""The cells of an ablation's tables, for the page and as Markdown."""
+"""Cells of an ablation's tables, for the page and as Markdown."""
 
 from collections.abc import Sequence
 
 from raysearch.report.ablation import Estimate, RowFigures, TableFigures
 
 NOTE = (
-    "Held-out accuracy in % after the last epoch, mean ± standard error over the seeds; no epoch was chosen. "
-    "Differences are in points and paired by seed: to the row above, or to the one named, and to the first. "
-    "Best epoch: at the epoch that the same held-out images chose, so it flatters. "
-    "Teacher: the moving average of the weights, after the last epoch."
+    "Accuracy: held-out accuracy in % after the last epoch, mean ± standard error over the seeds; no epoch was "
+    "selected. Differences are in percentage points and paired by seed: to the row above (or the named row) and to the "
+    "first row. Best epoch: accuracy at the epoch selected on the same held-out images, which is too optimistic. "
+    "Teacher: the moving average of the weights after the last epoch."
 )
-PUBLISHED_NOTE = "Published: the figures of others, on other data with other networks; they are not ours."
+PUBLISHED_NOTE = (
+    "Published: figures from the papers, for other data and other networks. They are not results of this study."
+)
 NO_VALUE = "–"
 
 
-def columns(table: TableFigures) -> list[str]:
+def list_columns(table: TableFigures) -> list[str]:
     """The table's headers."""
     ours = ["Row", "Seeds", "Accuracy", "To the row above", "To the first row", "Best epoch", "Teacher"]
     return [*ours, "Published"] if _is_published(table) else ours
 
 
-def cells(table: TableFigures) -> list[list[str]]:
-    """The text of each cell, row by row."""
+def format_cells(table: TableFigures) -> list[list[str]]:
+    """Text of the cells, row by row."""
     return [_cells(table, index) for index in range(len(table.rows))]
 
 
-def notes(tables: Sequence[TableFigures]) -> list[str]:
-    """What has to be said below the tables: how to read them, and which trainings are missing."""
+def list_notes(tables: Sequence[TableFigures]) -> list[str]:
+    """Notes below the tables: how to read them, and which trainings are missing."""
     lines = [NOTE, *([PUBLISHED_NOTE] if any(map(_is_published, tables)) else [])]
     gaps = [
         f"{_name(row)} ({table.key}): {', '.join(map(str, row.missing))}"
@@ -37,15 +39,15 @@ def notes(tables: Sequence[TableFigures]) -> list[str]:
     return [*lines, f"Seeds without a complete training: {'; '.join(gaps)}."] if gaps else lines
 
 
-def markdown(tables: Sequence[TableFigures]) -> str:
+def to_markdown(tables: Sequence[TableFigures]) -> str:
     """The tables with their titles, and the notes."""
     blocks = []
     for table in tables:
-        head = columns(table)
+        head = list_columns(table)
         rule = ["---", *["---:"] * (len(head) - 1)]
-        lines = [f"| {' | '.join(_escaped(row))} |" for row in (head, rule, *cells(table))]
+        lines = [f"| {' | '.join(_escaped(row))} |" for row in (head, rule, *format_cells(table))]
         blocks += [f"**{table.title}**", "\n".join(lines)]
-    return "\n\n".join([*blocks, *notes(tables)])
+    return "\n\n".join([*blocks, *list_notes(tables)])
 
 
 def _cells(table: TableFigures, index: int) -> list[str]:
@@ -60,25 +62,25 @@ def _cells(table: TableFigures, index: int) -> list[str]:
         ours = [
             _name(figures),
             done,
-            shown(figures.last),
-            difference(figures.change, seeds) + (named if figures.change else ""),
-            difference(figures.gain, seeds),
-            shown(figures.best),
-            shown(figures.teacher),
+            format_estimate(figures.last),
+            format_difference(figures.change, seeds) + (named if figures.change else ""),
+            format_difference(figures.gain, seeds),
+            format_estimate(figures.best),
+            format_estimate(figures.teacher),
         ]
     theirs = ", ".join(f"{value:.2f} ({source})" for source, value in row.theirs.items())
     return [*ours, theirs or NO_VALUE] if _is_published(table) else ours
 
 
-def shown(figure: Estimate | None) -> str:
-    """``57.73 ± 0.40``; without an error where there is one seed only."""
+def format_estimate(figure: Estimate | None) -> str:
+    """``57.73 ± 0.40``; without the error for a single seed."""
     if figure is None:
         return NO_VALUE
     return f"{figure.mean:.2f}" + ("" if figure.error is None else f" ± {figure.error:.2f}")
 
 
-def difference(figure: Estimate | None, seeds: int) -> str:
-    """``+1.20 ± 0.40``; over how many seeds where not over all."""
+def format_difference(figure: Estimate | None, seeds: int) -> str:
+    """``+1.20 ± 0.40``; followed by the number of seeds if it is smaller than ``seeds``."""
     if figure is None:
         return NO_VALUE
     partly = "" if figure.n == seeds else f" over {figure.n}"

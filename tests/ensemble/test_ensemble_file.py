@@ -7,6 +7,7 @@ import pytest
 from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.intervals import Gain
 from raysearch.ensemble.library import load_library
+from raysearch.ensemble.methods import METHODS
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.results import ensemble_probs, read_ensemble, recommend, write_ensemble
 from raysearch.ensemble.selection import Score
@@ -155,7 +156,7 @@ def test_one_hot_probabilities_have_finite_figures(study, write_view):
     assert read_ensemble(study.ensemble("greedy")) == ensemble
 
 
-@pytest.mark.parametrize("method", ["greedy", "bagged", "uniform"])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if not method.uses_families])
 def test_every_method_is_read_back_as_it_was_written_and_repeats_itself(study, ensemble, method):
     recipe = Recipe(name=method, method=method, rounds=5, bags=3, refine="none", repeats=2, bootstrap=20)
     built = build_ensemble(study, recipe)

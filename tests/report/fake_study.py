@@ -1,4 +1,4 @@
-"""A made-up study folder of ten trials, written in the formats that searches and ensembles leave."""
+"""Writes a made-up study folder of ten trials in the formats of searches and ensembles."""
 
 import json
 import math
@@ -50,14 +50,14 @@ def study_facts(**changes: Any) -> dict[str, Any]:
 
 
 def write_bare_study(root: Path, **changes: Any) -> StudyPaths:
-    """A study whose search has only begun: no trials, no ensembles."""
+    """A study whose search has just started: no trials, no ensembles."""
     paths = StudyPaths(root)
     write_yaml(paths.study, study_facts(**changes))
     return paths
 
 
 def write_gain_study(root: Path) -> StudyPaths:
-    """Three trials of a search for what they bring the ensemble; the first, compared with a guess, gains most."""
+    """Three trials of a search for ensemble gain; the first one is compared with a guess."""
     facts = study_facts()
     facts["space"]["search"]["objective"] = "ensemble_gain"
     paths = write_bare_study(root, space=facts["space"])
@@ -67,7 +67,7 @@ def write_gain_study(root: Path) -> StudyPaths:
 
 
 def write_trial(paths: StudyPaths, number: int, state: str = "COMPLETE", **changes: Any) -> None:
-    """A trial's small files; its curve rises to a level of its own."""
+    """A trial's small files; its curve rises to its own level."""
     rng = random.Random(number)
     backbone = BACKBONES[number % 3]
     params = {
@@ -90,8 +90,8 @@ def write_trial(paths: StudyPaths, number: int, state: str = "COMPLETE", **chang
     write_yaml(trial.config, {"data": {"source": "digits"}, "trial": {"backbone": backbone, "epochs": EPOCHS}})
     if state == "RUNNING":
         return
-    looks = [line["held_out"] for line in curve if "held_out" in line]
-    value = max(look["teacher-final"]["accuracy"] for look in looks)
+    evaluations = [line["held_out"] for line in curve if "held_out" in line]
+    value = max(scores["teacher-final"]["accuracy"] for scores in evaluations)
     result = {
         "trial_number": number,
         "state": state,
@@ -106,7 +106,7 @@ def write_trial(paths: StudyPaths, number: int, state: str = "COMPLETE", **chang
         "num_parameters": 692_826,
         "precision": "float32",
         "params": params,
-        "views": {} if state == "FAIL" else {v: s | {"epoch": done} for v, s in looks[-1].items()},
+        "views": {} if state == "FAIL" else {v: s | {"epoch": done} for v, s in evaluations[-1].items()},
     }
     write_json(trial.result, result | changes)
 
@@ -164,7 +164,7 @@ def write_ensemble(paths: StudyPaths, name: str = "greedy", **changes: Any) -> N
 
 
 def without_later_figures(path: Path) -> None:
-    """Leave of an ensemble's file what the first version wrote."""
+    """Remove the keys that the first version of the ensemble file did not have."""
     value = json.loads(path.read_text())
     for key in ("uniform", "disagreement", "calibration", "recommended", "notes"):
         del value[key]

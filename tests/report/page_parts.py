@@ -1,4 +1,4 @@
-"""The parts of a page that tests look at."""
+"""Extracts the parts of a page that tests check."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from plotly.offline import get_plotlyjs
 
 
 def own_part(html):
-    """The page without plotly.js, which it must hold exactly once."""
+    """The page without plotly.js, which it must contain exactly once."""
     assert html.count(get_plotlyjs()) == 1
     return html.replace(get_plotlyjs(), "")
 

@@ -10,10 +10,17 @@ from fake_study import study_facts
 from raysearch.io import write_json, write_text, write_yaml
 from raysearch.paths import StudyPaths
 from raysearch.report.__main__ import command
-from raysearch.report.ablation import Estimate, estimate, paired, progress_of, tables_of
+from raysearch.report.ablation import Estimate, build_tables, count_complete, estimate, estimate_difference
 from raysearch.report.page import render
 from raysearch.report.reading import read_study
-from raysearch.report.tables import cells, columns, difference, markdown, notes, shown
+from raysearch.report.tables import (
+    format_cells,
+    format_difference,
+    format_estimate,
+    list_columns,
+    list_notes,
+    to_markdown,
+)
 from raysearch.space import space_from
 
 TABLES = {
@@ -40,8 +47,10 @@ def test_an_estimate_is_the_mean_and_the_sample_deviation_over_the_root_of_n():
 
 def test_a_paired_difference_is_of_the_seeds_that_both_have():
     # Differences 1 and 3 (seeds 0 and 2): mean 2, deviation root 2, over root 2 is 1. The levels vary far more.
-    assert paired({0: 51.0, 1: 99.0, 2: 73.0}, {2: 70.0, 0: 50.0, 3: 0.0}) == Estimate(2.0, pytest.approx(1.0), 2)
-    assert paired({0: 51.0}, {1: 50.0}) is None
+    assert estimate_difference({0: 51.0, 1: 99.0, 2: 73.0}, {2: 70.0, 0: 50.0, 3: 0.0}) == Estimate(
+        2.0, pytest.approx(1.0), 2
+    )
+    assert estimate_difference({0: 51.0}, {1: 50.0}) is None
 
 
 def space():
@@ -84,9 +93,9 @@ def paths(tmp_path):
 
 
 def test_the_table_is_the_golden_one(paths):
-    terms, one = tables_of(read_study(paths.root))
+    terms, one = build_tables(read_study(paths.root))
     # + aux less plain: 51 - 50 = 1 and 57 - 54 = 3. Fused is two points above its own final head, in both seeds.
-    assert cells(terms) == [
+    assert format_cells(terms) == [
         ["plain", "2", "52.00 ± 2.00", "–", "–", "62.00 ± 2.00", "57.00 ± 2.00", "58.77 (AR), 58.09 (TR)"],
         ["+ aux", "2", "54.00 ± 3.00", "+2.00 ± 1.00", "+2.00 ± 1.00", "64.00 ± 3.00", "59.00 ± 3.00", "61.62 (AR)"],
         [
@@ -101,18 +110,18 @@ def test_the_table_is_the_golden_one(paths):
         ],
         ["a|b", "1 of 2", "55.00", "+1.00 over 1 (to plain)", "+1.00 over 1", "65.00", "60.00", "–"],
     ]
-    assert columns(terms)[-1] == "Published"
-    assert cells(one) == [["no dropout", "0 of 2", "no complete training", "–", "–", "–", "–"]]
-    assert columns(one)[-1] == "Teacher"
+    assert list_columns(terms)[-1] == "Published"
+    assert format_cells(one) == [["no dropout", "0 of 2", "no complete training", "–", "–", "–", "–"]]
+    assert list_columns(one)[-1] == "Teacher"
 
 
-def test_missing_seeds_and_whose_the_published_figures_are_is_said(paths):
-    tables = tables_of(read_study(paths.root))
-    how, published, missing = notes(tables)
-    assert "no epoch was chosen" in how
-    assert "they are not ours" in published
+def test_notes_name_missing_seeds_and_the_source_of_published_figures(paths):
+    tables = build_tables(read_study(paths.root))
+    how, published, missing = list_notes(tables)
+    assert "no epoch was selected" in how
+    assert "They are not results of this study" in published
     assert missing == "Seeds without a complete training: a|b (terms): 0; no dropout (one): 0, 1."
-    assert len(notes(tables[1:])) == 2
+    assert len(list_notes(tables[1:])) == 2
 
 
 def test_the_command_prints_the_tables_as_markdown_and_writes_them_on_the_page(paths, capsys):
@@ -120,7 +129,7 @@ def test_the_command_prints_the_tables_as_markdown_and_writes_them_on_the_page(p
     printed = capsys.readouterr().out
     assert "| + aux | 2 | 54.00 ± 3.00 | +2.00 ± 1.00 |" in printed
     assert "| a\\|b | 1 of 2 |" in printed
-    assert printed.rstrip().endswith(markdown(tables_of(read_study(paths.root))))
+    assert printed.rstrip().endswith(to_markdown(build_tables(read_study(paths.root))))
     page = re.search(r'<section id="ablation">.*?</section>', paths.report.read_text(encoding="utf-8"), re.S)[0]
     assert page.count("<tr>") == 1 + 4 + 1 + 1
     assert "<td>fused (student-fused)</td>" in page
@@ -129,7 +138,10 @@ def test_the_command_prints_the_tables_as_markdown_and_writes_them_on_the_page(p
 
 def test_the_headline_counts_the_trainings_that_rows_share_once(paths):
     study = read_study(paths.root)
-    assert progress_of(tables_of(study)) == (5, 8)  # four rows that train, two seeds; the fused one trains nothing
+    assert count_complete(build_tables(study)) == (
+        5,
+        8,
+    )  # four rows that train, two seeds; the fused one trains nothing
     page = render(study)
     headline = re.search(r'<section id="headline">.*?</section>', page, re.S)[0]
     assert re.findall(r"<strong>(.*?)</strong>", headline) == ["5 of 8"]
@@ -137,7 +149,7 @@ def test_the_headline_counts_the_trainings_that_rows_share_once(paths):
     assert "An ablation, 5 of 8 trainings complete. 7 trials: 6 complete, 1 pruned." in page
 
 
-def test_an_ablation_that_has_only_begun_has_a_headline(tmp_path):
+def test_an_ablation_that_has_just_started_has_a_headline(tmp_path):
     write_yaml(StudyPaths(tmp_path).study, study_facts(study="abl", space=space().resolved))
     assert "<strong>0 of 8</strong>" in render(read_study(tmp_path))
 
@@ -145,15 +157,13 @@ def test_an_ablation_that_has_only_begun_has_a_headline(tmp_path):
 def test_a_search_has_no_such_section(tmp_path):
     paths = StudyPaths(tmp_path)
     write_yaml(paths.study, study_facts())
-    assert tables_of(read_study(tmp_path)) == ()
+    assert build_tables(read_study(tmp_path)) == ()
     assert 'id="ablation"' not in render(read_study(tmp_path))
 
 
 def test_figures_are_shown_with_their_errors():
-    assert (shown(Estimate(57.126, 0.404, 3)), shown(Estimate(57.0, None, 1)), shown(None)) == (
-        "57.13 ± 0.40",
-        "57.00",
-        "–",
-    )
-    assert difference(Estimate(-1.2, 0.4, 3), 3) == "−1.20 ± 0.40"
-    assert difference(Estimate(0.0, 0.4, 2), 3) == "+0.00 ± 0.40 over 2"
+    assert format_estimate(Estimate(57.126, 0.404, 3)) == "57.13 ± 0.40"
+    assert format_estimate(Estimate(57.0, None, 1)) == "57.00"
+    assert format_estimate(None) == "–"
+    assert format_difference(Estimate(-1.2, 0.4, 3), 3) == "−1.20 ± 0.40"
+    assert format_difference(Estimate(0.0, 0.4, 2), 3) == "+0.00 ± 0.40 over 2"

@@ -19,7 +19,7 @@ from page_parts import charts_of, own_part, rows, section
 from raysearch.errors import StudyError
 from raysearch.io import write_json, write_text
 from raysearch.report.__main__ import command
-from raysearch.report.figures import history
+from raysearch.report.figures import plot_history
 from raysearch.report.page import duration, nats, parameter, percent, render, signed_points
 from raysearch.report.reading import read_study
 from raysearch.report.study import short_names
@@ -75,7 +75,7 @@ def test_log_loss_is_ranked_lowest_first_and_shown_without_percent(tmp_path):
         write_trial(paths, number, value=value)
     study = read_study(tmp_path)
     assert [t.number for t in study.ranked] == [1, 2, 0]
-    best = next(trace for trace in history(study)["data"] if trace["name"] == "best so far")
+    best = next(trace for trace in plot_history(study)["data"] if trace["name"] == "best so far")
     assert best["y"] == [0.9, 0.4, 0.4]
     assert rows(section(render(study), "leaderboard"))[0][2] == "0.400"
 
@@ -92,7 +92,7 @@ def test_a_search_for_gain_ranks_by_it_and_keeps_log_loss_as_the_value(tmp_path)
 
 
 def test_a_search_for_gain_draws_log_losses_of_which_the_lowest_is_best(tmp_path):
-    chart = history(read_study(write_gain_study(tmp_path).root))
+    chart = plot_history(read_study(write_gain_study(tmp_path).root))
     assert next(trace for trace in chart["data"] if trace["name"] == "best so far")["y"] == [0.9, 0.4, 0.4]
     assert chart["layout"]["yaxis"]["title"]["text"] == "held-out log loss (nats)"
     texts = [text for trace in chart["data"] for text in trace.get("text", ())]
@@ -123,15 +123,15 @@ def test_with_folds_the_value_is_that_of_the_out_of_fold_predictions(page, tmp_p
     paths = write_bare_study(tmp_path, space={"data": {"source": "digits", "folds": 4}})
     write_trial(paths, 0)
     folded = own_part(render(read_study(tmp_path)))
-    assert "out-of-fold predictions of all 4 folds' trainings" in folded
-    assert "200 held-out (of one of 4 folds)" in folded
+    assert "out-of-fold predictions of the trainings of all 4 folds" in folded
+    assert "200 held-out (one of 4 folds)" in folded
     assert "smoothed held-out" in page
     assert "fold" not in section(page, "leaderboard")
 
 
 def test_reasons_and_notes_stand_beside_the_state(tmp_path):
     paths = write_bare_study(tmp_path)
-    note = "out of memory in epoch 3: since then trial.batch_size 50 -> 25, trial.accumulation 1 -> 2 (no room)"
+    note = "out of memory in epoch 3: continued with trial.batch_size 50 -> 25, trial.accumulation 1 -> 2 (no room)"
     write_trial(paths, 0, notes=["one <thing>", note])
     write_trial(paths, 1, "PRUNED", reason="stopped by the scheduler")
     write_trial(paths, 2, "RUNNING")
@@ -183,7 +183,7 @@ def test_each_ensemble_shows_both_figures_beside_those_of_the_best_single_model(
 def test_an_ensemble_shows_its_interval_calibration_disagreement_and_what_each_member_adds(page):
     shown = " ".join(re.sub(r"<[^>]+>", " ", section(page, "ensembles")).split())
     assert "95 % interval of the ensemble's cross-fitted accuracy: 88.7 % to 95.8 %" in shown
-    assert "expected error 7.1 %, 2.2 % with temperature 1.27, which changes the log loss by −0.009." in shown
+    assert "expected error 7.1 %; with temperature 1.27 it is 2.2 % and the log loss changes by −0.009." in shown
     assert "Two members differ on 12.3 % of the images, on average." in shown
     assert "Note: trial 9 has not finished and is left out." in shown
     assert ["6", "teacher-final", "0.400", "+1.6", "85 %"] in [
@@ -194,7 +194,7 @@ def test_an_ensemble_shows_its_interval_calibration_disagreement_and_what_each_m
 @pytest.mark.parametrize(
     ("recommended", "expected"),
     [
-        ("single", "Recommended: the single model 0006-teacher-final, the simpler choice."),
+        ("single", "Recommended: the single model 0006-teacher-final, which is simpler."),
         ("uniform", "Recommended: the plain mean of the best 16, which is simpler."),
     ],
 )

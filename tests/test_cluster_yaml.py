@@ -1,4 +1,4 @@
-"""cluster.yaml against Ray's validator, its unsafe defaults and its autoscaler, and what vipriors.yaml asks for."""
+"""Checks cluster.yaml with Ray's validator and autoscaler, against Ray's unsafe defaults and for vipriors.yaml."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ INSTANCES = {
     "g5.2xlarge": {"CPU": 8, "GPU": 1},
     "g6e.2xlarge": {"CPU": 8, "GPU": 1},
 }
-"""vCPUs and GPUs as AWS states them."""
+"""vCPUs and GPUs of the instance types, from the AWS documentation."""
 
 SECRETS = {
     "an access key": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b",
@@ -62,7 +62,7 @@ print(json.dumps({{"arguments": sys.argv[1:], "mode": os.environ.get("RAY_AUTH_M
 
 
 def on_node(home: Path, command: str, **environment: str) -> str:
-    """What a command prints on a node whose home is ``home``, run as `ray up` does: after ~/.bashrc."""
+    """Run a command as `ray up` does on a node with home ``home``, after ~/.bashrc, and return its stdout."""
     return subprocess.run(
         ["bash", "-c", f"source ~/.bashrc; ({command})"],
         env={"HOME": str(home), "PATH": "/usr/bin:/bin", **environment},
@@ -73,7 +73,7 @@ def on_node(home: Path, command: str, **environment: str) -> str:
 
 
 def set_up(home: Path) -> None:
-    """All of a node's setup but the installation."""
+    """Run the setup commands of a node, except the installation."""
     for command in CONFIG["setup_commands"]:
         if "pip install" not in command and "-m venv" not in command:
             on_node(home, command)
@@ -81,7 +81,7 @@ def set_up(home: Path) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A node's home as files reach it; its environment holds a `ray` that says how it was called, and no more."""
+    """The home of a node after file mounts. The `ray` in its environment only prints its arguments."""
     programs = tmp_path / "venv/bin"
     programs.mkdir(parents=True)
     (programs / "activate").write_text("PATH=~/venv/bin:$PATH\n")
@@ -93,8 +93,8 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start_of(home: Path, who: str, **environment: str) -> dict[str, Any]:
-    """How the last of ``who``'s start commands calls Ray: its options, as Ray's own parser reads them, and settings."""
+def read_start(home: Path, who: str, **environment: str) -> dict[str, Any]:
+    """Options, parsed by Ray, and settings of the `ray start` in the last start command of ``who``."""
     called = json.loads(on_node(home, CONFIG[f"{who}_start_ray_commands"][-1], **environment))
     assert called["arguments"].pop(0) == "start"
     return {**called, "options": start.make_context("ray start", called["arguments"]).params}
@@ -104,10 +104,10 @@ def seconds_to_notice(check: dict[str, int]) -> float:
     return check["failure_threshold"] * (check["period_ms"] + check["timeout_ms"]) / 1000
 
 
-def autoscaled(workers: int, **availability: float) -> SchedulingReply:
-    """What Ray's autoscaler starts for a trial of so many workers, where no node runs yet."""
+def schedule(workers: int, **availability: float) -> SchedulingReply:
+    """The nodes that Ray's autoscaler starts for a trial with ``workers`` workers if no node is running."""
     config = prepare_config(copy.deepcopy(CONFIG))
-    del config["auth"]["ssh_private_key"]  # a placeholder, which it would read
+    del config["auth"]["ssh_private_key"]  # a placeholder; the autoscaler would read the file
     resources = load_space(ROOT / "spaces/vipriors.yaml").resources
     bundle = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     return ResourceDemandScheduler(None).schedule(
@@ -121,7 +121,7 @@ def autoscaled(workers: int, **availability: float) -> SchedulingReply:
     )
 
 
-def secrets_in(text: str) -> list[str]:
+def find_secrets(text: str) -> list[str]:
     return [what for what, pattern in SECRETS.items() if re.search(pattern, text)]
 
 
@@ -151,7 +151,7 @@ def test_rays_defaults_are_still_what_the_comments_say() -> None:
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
-def test_no_node_takes_what_ray_would_choose_for_it(node: dict[str, Any]) -> None:
+def test_no_node_uses_rays_defaults(node: dict[str, Any]) -> None:
     config = node["node_config"]
     assert config["SecurityGroupIds"] == ["CHANGE_ME_SECURITY_GROUP"]
     assert config["SubnetIds"] == ["CHANGE_ME_SUBNET"]
@@ -166,7 +166,7 @@ def test_only_the_head_can_call_aws_and_by_a_role_of_the_users_own() -> None:
     assert all("IamInstanceProfile" not in node["node_config"] for node in GPU_NODES.values())
 
 
-def test_what_is_not_used_ends_and_costs_nothing() -> None:
+def test_unused_nodes_end_and_cost_nothing() -> None:
     assert CONFIG["provider"]["cache_stopped_nodes"] is False
     assert 0 < CONFIG["idle_timeout_minutes"] <= 30
     assert all(node["min_workers"] == 0 for node in GPU_NODES.values())
@@ -184,7 +184,7 @@ def test_ray_is_installed_as_pyproject_pins_it_and_the_same_on_every_day() -> No
     assert not any("://" in command for command in CONFIG["setup_commands"] + CONFIG["head_setup_commands"])
 
 
-def test_what_installs_is_there_before_it_is_used() -> None:
+def test_programs_are_installed_before_they_are_used() -> None:
     commands = CONFIG["initialization_commands"] + CONFIG["setup_commands"] + CONFIG["head_setup_commands"]
     steps = [["apt-get", "install"], ["-m", "venv"], ["pip", "install", "ray"], ["pip", "install", "boto3"]]
     places = [next(i for i, c in enumerate(commands) if all(word in c for word in step)) for step in steps]
@@ -197,7 +197,7 @@ def test_nodes_are_reached_as_the_images_user() -> None:
     assert CONFIG["cluster_name"] != RAYS_DEFAULTS["cluster_name"]
 
 
-def test_a_node_gets_all_that_an_installation_needs_and_nothing_more() -> None:
+def test_a_node_gets_only_the_files_that_an_installation_needs() -> None:
     mounts = {remote: local for remote, local in CONFIG["file_mounts"].items() if not local.startswith("~")}
     assert mounts == {f"~/raysearch/{local}": local for local in mounts.values()}
     assert all((ROOT / local).exists() for local in mounts.values())
@@ -206,7 +206,7 @@ def test_a_node_gets_all_that_an_installation_needs_and_nothing_more() -> None:
     assert not {".", ".git", ".venv", "runs", "best"} & set(mounts.values())
 
 
-def test_a_node_is_set_up_for_the_token_that_it_was_sent(home: Path) -> None:
+def test_setup_of_a_node_uses_the_mounted_token(home: Path) -> None:
     assert CONFIG["file_mounts"]["~/.ray/auth_token"].startswith("~/")
     for _ in range(2):  # Ray may run the commands again
         set_up(home)
@@ -216,7 +216,7 @@ def test_a_node_is_set_up_for_the_token_that_it_was_sent(home: Path) -> None:
     assert on_node(home, "echo $RAY_AUTH_MODE $RAY_USAGE_STATS_ENABLED").split() == ["token", "0"]
 
 
-def test_a_node_that_was_sent_no_token_is_not_set_up(home: Path) -> None:
+def test_setup_fails_without_a_token(home: Path) -> None:
     (home / ".ray/auth_token").unlink()
     with pytest.raises(subprocess.CalledProcessError, match="returned non-zero"):
         set_up(home)
@@ -224,7 +224,7 @@ def test_a_node_that_was_sent_no_token_is_not_set_up(home: Path) -> None:
 
 def test_the_head_starts_closed_and_notices_a_lost_node_in_ten_seconds(home: Path) -> None:
     set_up(home)
-    began = start_of(home, "head", RAY_USAGE_STATS_ENABLED="1")  # as `ray up` sets it where the laptop reports
+    began = read_start(home, "head", RAY_USAGE_STATS_ENABLED="1")  # as `ray up` sets it if usage stats are on there
     assert began["mode"] == "token"
     assert began["options"]["head"]
     assert began["options"]["dashboard_host"] == "127.0.0.1"
@@ -237,7 +237,7 @@ def test_the_head_starts_closed_and_notices_a_lost_node_in_ten_seconds(home: Pat
 
 def test_a_gpu_node_joins_the_head_with_the_token(home: Path) -> None:
     set_up(home)
-    began = start_of(home, "worker", RAY_HEAD_IP="192.0.2.1")
+    began = read_start(home, "worker", RAY_HEAD_IP="192.0.2.1")
     assert began["mode"] == "token"
     assert began["options"]["address"] == "192.0.2.1:6379"
 
@@ -256,7 +256,7 @@ def test_the_head_runs_no_trial_and_is_neither_gpu_nor_spot() -> None:
     assert "InstanceMarketOptions" not in HEAD["node_config"]
 
 
-def test_gpu_nodes_are_to_be_had_spot_and_on_demand() -> None:
+def test_gpu_nodes_are_spot_and_on_demand() -> None:
     markets = [node["node_config"].get("InstanceMarketOptions", {}).get("MarketType") for node in GPU_NODES.values()]
     assert sorted(markets, key=str) == [None, "spot"]
 
@@ -275,13 +275,13 @@ def test_a_trial_of_vipriors_fits_each_kind_of_gpu_node(node: dict[str, Any]) ->
 )
 def test_rays_autoscaler_starts_the_nodes_of_a_trial(availability: dict[str, float], kind: str) -> None:
     workers = load_space(ROOT / "spaces/vipriors.yaml").resources.workers
-    reply = autoscaled(workers, **availability)
+    reply = schedule(workers, **availability)
     assert {launch.instance_type: launch.count for launch in reply.to_launch} == {kind: workers}
     assert not reply.infeasible_gang_resource_requests
 
 
 def test_the_cap_on_cost_holds_for_both_kinds_together() -> None:
-    reply = autoscaled(CONFIG["max_workers"] + 1)
+    reply = schedule(CONFIG["max_workers"] + 1)
     assert len(reply.infeasible_gang_resource_requests) == 1
     assert not reply.to_launch
 
@@ -295,7 +295,7 @@ def test_the_placeholders_are_those_that_the_top_lists() -> None:
 
 
 def test_it_holds_no_secret_and_no_id_of_an_account() -> None:
-    assert secrets_in(TEXT) == []
+    assert find_secrets(TEXT) == []
 
 
 @pytest.mark.parametrize(
@@ -310,4 +310,4 @@ def test_it_holds_no_secret_and_no_id_of_an_account() -> None:
     ],
 )
 def test_a_planted_secret_would_be_found(what: str, planted: str) -> None:
-    assert what in secrets_in(f"{TEXT}  key: {planted}\n")
+    assert what in find_secrets(f"{TEXT}  key: {planted}\n")

@@ -1,4 +1,4 @@
-"""The options of a search as overrides of its space."""
+"""The options of a search, as overrides of its space file."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ def override_texts(
     concurrency: int | None = None,
     seed: int | None = None,
 ) -> list[str]:
-    """``path=value`` texts for `load_space`: ``overrides``, then the options that are not None, which win.
+    """``path=value`` texts for `load_space`: ``overrides``, then the options that are not None. Later texts win.
 
     ``data``: source of labelled images; ``timeout_s``: seconds; ``concurrency``: trials at once; ``seed``: of the
     sampler and of every training.

@@ -1,1 +1,1 @@
-"""One training, from a config to a trial folder. The loop knows neither Ray nor the study."""
+"""One training, from a config to a trial folder. Only `worker` imports Ray, and no module reads a study."""

@@ -1,4 +1,4 @@
-"""`python -m raysearch.train`: one training, without Ray."""
+"""`python -m raysearch.train`: train one model, without Ray."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +10,28 @@ from raysearch.cli import application, run
 
 def command(
     config: Annotated[
-        str, typer.Argument(help="A trial's config.yaml, or a space without distributions.", metavar="NAME|FILE")
+        str,
+        typer.Argument(
+            help="A trial's config.yaml, or the name or file of a space without distributions.", metavar="NAME|FILE"
+        ),
     ],
-    data: Annotated[str | None, typer.Option(help="Labelled images: digits, or a folder. Default: the file's.")] = None,
-    out: Annotated[Path, typer.Option(help="The trial folder to write.")] = Path("runs/training"),
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, e.g. trial.epochs=6; may be repeated.")
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images: digits, or a folder. Default: data.source of the config.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")] = 0,
-    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that make batches ahead; 0: none.")] = 0,
+    out: Annotated[Path, typer.Option(help="Trial folder to write.")] = Path("runs/training"),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a value of the config: path=value, such as trial.epochs=6. Repeatable."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads. 0: one per core.")] = 0,
+    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches in advance. 0: none.")] = 0,
 ) -> None:
-    """Train one model into a trial folder: weights, held-out predictions, metrics. Started again after a stop with
-    the same config and --out, it goes on from its last whole epoch. Under torchrun, several processes train it
-    together (NCCL on GPUs, gloo on CPUs): torchrun --nproc-per-node 2 -m raysearch.train CONFIG."""
+    """Train one model, and write weights, held-out predictions and metrics to a trial folder.
+
+    To resume after a stop, run the same command again: training continues after the last finished epoch.
+    With torchrun, several processes train one model (NCCL on GPUs, gloo on CPUs):
+    torchrun --nproc-per-node 2 -m raysearch.train CONFIG.
+    """
     from raysearch.train.single import train_one
 
     train_one(config, set_ or (), data=data, out=out, threads=threads, loader_workers=loader_workers)

@@ -1,7 +1,7 @@
-"""Batches of augmented views. Every batch's randomness comes from (seed, stage, epoch, batch, rank) alone.
+"""Batches of augmented views. The random numbers of a batch depend only on (seed, stage, epoch, batch, rank).
 
-So it is the same whoever makes it and in whatever order: the training itself, any number of loader workers, or a
-training that goes on after a stop.
+A batch is therefore the same in any process and in any order: in the training itself, in any number of loader workers,
+and in a resumed training.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,10 @@ from raysearch.train.distributed import World
 
 @dataclass(frozen=True)
 class Batch:
-    """``views`` uint8 [views * batch, 3, height, width], a view after the other; ``labels`` int64 [batch].
+    """Augmented images before normalisation and mixing.
 
-    ``mix``: how every view is to be mixed; ``seed``: of what is drawn where the images are (erasing, cutout).
+    ``views``: uint8 [views * batch, 3, height, width], all images of the first view first; ``labels``: int64 [batch];
+    ``mix``: the mixing of every view; ``seed``: seed of random erasing and cutout, which run on the device.
     """
 
     views: Tensor
@@ -31,7 +32,7 @@ class Batch:
     seed: int
 
     def pin_memory(self) -> "Batch":
-        """The same in page-locked memory, from which copies to a GPU need not be waited for."""
+        """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
         return replace(self, views=self.views.pin_memory(), labels=self.labels.pin_memory())
 
 
@@ -42,10 +43,10 @@ def draw_batch(
     generator: Generator,
     is_stubborn: Tensor | None = None,
 ) -> Batch:
-    """Independent views of every image and one mixing for all of them (AR Algorithm 1).
+    """Draw independent views of every image, and one mixing for all views (AR Algorithm 1).
 
-    ``images``: uint8 [batch, 3, size, size], or for `crop: resized` arrays [height, width, 3] of any size;
-    ``is_stubborn``: bool [batch].
+    ``images``: uint8 [batch, 3, size, size], or for `crop: resized` uint8 arrays [height, width, 3] of any size;
+    ``is_stubborn``: bool [batch], or None if the stubborn classes are not known yet.
     """
     size = stage.image_size
     mix = draw_mix(stage.augment, len(labels), size, size, generator)
@@ -54,19 +55,19 @@ def draw_batch(
 
 
 class Batches(Dataset):
-    """This process's share of one stage's batches, by (epoch, number in the epoch)."""
+    """The batches of one stage that this process trains on. The key is (epoch, number in the epoch)."""
 
     def __init__(self, split: Split, stage: TrialConfig, stage_number: int, world: World) -> None:
         self.images, self.stage, self.stage_number, self.world = split.images, stage, stage_number, world
         self.labels = torch.from_numpy(np.array(split.labels))
         self.is_stubborn: Tensor | None = None
-        """bool [classes]; set between epochs"""
+        """bool [classes]. The loop sets it between epochs."""
 
     def __len__(self) -> int:
-        """Batches an epoch: whole optimizer steps only, so that the last incomplete one is left out."""
+        """Number of batches per epoch. The last incomplete optimizer step is dropped."""
         stage = self.stage
-        in_a_step = stage.batch_size * self.world.size * stage.accumulation
-        return len(self.labels) // in_a_step * stage.accumulation
+        images_per_step = stage.batch_size * self.world.size * stage.accumulation
+        return len(self.labels) // images_per_step * stage.accumulation
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, number = key
@@ -81,12 +82,12 @@ class Batches(Dataset):
         return draw_batch(images, labels, self.stage, generator, is_stubborn)
 
     def iterate_epoch(self, epoch: int, workers: int = 0) -> Iterator[Batch]:
-        """All batches of ``epoch``, made ahead by so many processes, or in this one."""
+        """All batches of ``epoch``, prepared in advance by ``workers`` processes; 0: by this process, when used."""
         keys = [(epoch, number) for number in range(len(self))]
         if workers == 0:
             return (self[key] for key in keys)
         is_pinned = self.world.device.type == "cuda"
-        own = Generator()  # else the loader would draw from the global one, which is dropout's
+        own = Generator()  # the loader draws a number: from the global generator, that would change dropout
         loader = DataLoader(
             self, batch_size=None, sampler=keys, num_workers=workers, pin_memory=is_pinned, generator=own
         )
@@ -97,7 +98,7 @@ class Batches(Dataset):
 
 
 def derive_seed(*parts: int) -> int:
-    """A seed that differs wherever any of ``parts`` does."""
+    """Derive a seed from ``parts``. It changes if any of them changes."""
     return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 

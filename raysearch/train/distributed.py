@@ -1,6 +1,6 @@
-"""The processes that train one network together, as this process sees them; alone, everything here does nothing.
+"""The process group that trains one network. In a single process, every collective operation does nothing.
 
-Whoever starts the processes (torchrun, Ray Train) makes the process group; nothing here knows which it was.
+torchrun or Ray Train starts the processes and makes the group. The code here is the same for both.
 """
 
 import os
@@ -14,12 +14,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 LONGEST_WAIT = timedelta(hours=6)
-"""How long processes of a group wait for each other before they give up."""
+"""Timeout of the process group: the longest time that one process waits for the others."""
 
 
 @dataclass(frozen=True)
 class World:
-    """``rank`` of ``size`` processes, and the device that this one computes on."""
+    """This process's ``rank`` among ``size`` processes, and its device."""
 
     rank: int
     size: int
@@ -27,11 +27,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks to the host."""
+        """Whether this process writes files and reports metrics."""
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether ``flag`` holds in any process: the same answer in all."""
+        """Whether ``flag`` is true in any process. All processes get the same result, and wait for each other."""
         if self.size == 1:
             return flag
         flags = torch.tensor(float(flag), device=self.device)
@@ -45,7 +45,7 @@ class World:
         return values / self.size
 
     def broadcast(self, values: Tensor) -> Tensor:
-        """The main process's tensor; the others pass one of the same shape and type."""
+        """The main process's tensor. The others pass a tensor of the same shape and dtype."""
         if self.size == 1:
             return values
         sent = values.to(self.device)
@@ -54,32 +54,32 @@ class World:
 
 
 def current_world() -> World:
-    """The process group that stands, or this process alone; on its GPU where there is one."""
+    """The current process group, or this process alone. The device is a GPU if there is one."""
     is_group = dist.is_available() and dist.is_initialized()
     rank, size = (dist.get_rank(), dist.get_world_size()) if is_group else (0, 1)
     if not torch.cuda.is_available():
         return World(rank, size, torch.device("cpu"))
-    # Whoever started the processes has given each a GPU of its own.
+    # torchrun_group or Ray Train has set a different current device in each process.
     return World(rank, size, torch.device("cuda", torch.cuda.current_device()))
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Whether a process failed only because another one of its group is gone."""
-    if isinstance(error, dist.DistError):  # NCCL's, the store's, the network's
+    """Whether ``error`` only says that another process of the group is gone."""
+    if isinstance(error, dist.DistError):  # of NCCL, of the key-value store, of the network
         return True
-    # gloo's have no class of their own, but name its source file.
+    # gloo raises plain RuntimeErrors, whose message names its source file.
     return isinstance(error, RuntimeError) and "gloo/" in str(error)
 
 
 @contextmanager
 def torchrun_group() -> Iterator[World]:
-    """Under torchrun, the process group of its workers (NCCL on GPUs, gloo on CPUs); else this process alone."""
+    """Make the process group of torchrun (NCCL on GPUs, gloo on CPUs). Without torchrun: this process alone."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield current_world()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # The others wait while the first looks at the held-out split, at its end ten times over.
+    # The default timeout is too short: the others wait while the first evaluates, which takes long with TenCrop.
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT)
     try:
         yield current_world()

@@ -1,4 +1,5 @@
-"""A mode at the held-out split: figures of every view, and the best weights of each role kept on disk."""
+"""Evaluation of the held-out split: figures of every view, and files with the best weights and predictions of each
+role."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,40 +18,44 @@ from raysearch.train.figures import accuracy, log_loss
 from raysearch.train.inference_mode import InferenceMode
 
 FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
-"""Where `find_best_fusion` looks."""
+"""The weights that `find_best_fusion` tries: 0 to 1 in steps of 0.05."""
 
 
 def score_views(
     inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, mode: InferenceMode
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and log loss of each view of ``mode``; of fused ones also what `find_best_fusion` finds."""
-    found = {}
+    """Accuracy and log loss of each view of ``mode``, and for fused views the result of `find_best_fusion`.
+
+    ``inferences``: by role; ``labels``: int [samples]; ``fusion``: weight of the auxiliary head.
+    """
+    scores = {}
     for role, inference in inferences.items():
         for view, probs in collect_views(role, inference, fusion, mode).items():
             best = find_best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
-            found[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
-    return found
+            scores[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
+    return scores
 
 
 def find_best_fusion(inference: Inference, labels: np.ndarray, fusion: float) -> dict[str, float]:
-    """`best_weight`, of `FUSION_WEIGHTS` the auxiliary head's share of highest accuracy, and that `best_accuracy`.
+    """`best_weight`: the one of `FUSION_WEIGHTS` with the highest accuracy; `best_accuracy`: that accuracy.
 
-    Of equals the nearest to ``fusion``, then the smallest. The maximum over the very samples: a bound, no estimate.
+    Of equal weights, the nearest to ``fusion`` wins, then the smallest. The accuracy is an upper bound and not an
+    estimate, because the weight is chosen on the same samples.
     """
     assert inference.aux is not None, "fusion needs an auxiliary head"
-    says, other = inference.final.argmax(1), inference.aux.argmax(1)
-    # Where both heads name the same class, so does every mean of them.
-    at = np.flatnonzero(says != other)
-    undecided = Inference(inference.final[at], inference.aux[at], inference.features[at])
-    settled = ((says == labels) & (says == other)).sum()
-    hits = {weight: (undecided.fused(weight).argmax(1) == labels[at]).sum() for weight in FUSION_WEIGHTS}
-    found = {weight: float((settled + count) / len(labels)) for weight, count in hits.items()}
-    best = min(found, key=lambda weight: (-found[weight], round(abs(weight - fusion), 6), weight))
-    return {"best_weight": best, "best_accuracy": found[best]}
+    final_class, aux_class = inference.final.argmax(1), inference.aux.argmax(1)
+    # If both heads predict the same class, every weighted mean of them does too: only the others are computed.
+    differing = np.flatnonzero(final_class != aux_class)
+    rest = Inference(inference.final[differing], inference.aux[differing], inference.features[differing])
+    common = ((final_class == labels) & (final_class == aux_class)).sum()
+    correct = {weight: (rest.fused(weight).argmax(1) == labels[differing]).sum() for weight in FUSION_WEIGHTS}
+    accuracies = {weight: float((common + count) / len(labels)) for weight, count in correct.items()}
+    best = min(accuracies, key=lambda weight: (-accuracies[weight], round(abs(weight - fusion), 6), weight))
+    return {"best_weight": best, "best_accuracy": accuracies[best]}
 
 
 def collect_views(role: str, inference: Inference, fusion: float, mode: InferenceMode) -> dict[str, np.ndarray]:
-    """Probabilities by view: with the final head alone and, where there is an auxiliary head, fused with it."""
+    """Probabilities by view: of the final head, and fused with the auxiliary head if there is one."""
     views = {mode.view(role, is_fused=False): inference.final}
     if inference.aux is not None:
         views[mode.view(role, is_fused=True)] = inference.fused(fusion)
@@ -67,7 +72,7 @@ def write_best(
     fusion: float,
     mode: InferenceMode,
 ) -> None:
-    """Write a role's weights, predictions and features: they are of one moment, its best epoch so far."""
+    """Write a role's weights, and the predictions and features of these weights."""
     with replacing(paths.weights(role)) as aside:
         save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, aside)
     _write_views(paths, number, role, collect_views(role, inference, fusion, mode), dataset)
@@ -83,20 +88,20 @@ def write_other_mode(
     fusion: float,
     mode: InferenceMode,
 ) -> tuple[dict[str, dict[str, float]], float]:
-    """Write a role's predictions by another mode beside those of its kept weights, which ``classifier`` must hold.
+    """Write a role's predictions in another inference mode. ``classifier`` must have the role's kept weights.
 
-    ``dataset``: the training's, at any size. Returns the views' figures, which no line of the metrics holds, and the
-    milliseconds an image.
+    ``dataset``: the training's, at any image size. Returns the figures by view, which are not in the metrics, and the
+    milliseconds per image.
     """
     split = dataset.resized(mode.side, ["held_out"]).splits["held_out"]
-    assert split.sample_ids == dataset.splits["held_out"].sample_ids, "the same samples at every size"
+    assert split.sample_ids == dataset.splits["held_out"].sample_ids, "the samples differ between sizes"
     inference, latency_ms = mode.infer(classifier, split.images)
     _write_views(paths, number, role, collect_views(role, inference, fusion, mode), dataset)
     return score_views({role: inference}, split.labels, fusion, mode), latency_ms
 
 
 def _write_views(paths: TrialPaths, number: int, role: str, views: Mapping[str, np.ndarray], dataset: Dataset) -> None:
-    """Held-out probabilities by view, all of the weights that are on disk."""
+    """Write held-out probabilities by view. They must be of the weights that are on disk."""
     split = dataset.splits["held_out"]
     common: dict[str, Any] = {
         "sample_ids": split.sample_ids,

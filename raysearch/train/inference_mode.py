@@ -1,4 +1,4 @@
-"""How held-out images are shown to a network: whole squares, ten crops of them, squares of other sides."""
+"""Inference modes: the default size, TenCrop, and other image sizes."""
 
 import time
 from dataclasses import dataclass
@@ -14,39 +14,39 @@ TEN_CROPS = 10
 
 @dataclass(frozen=True)
 class InferenceMode:
-    """One of the ways; a network's probabilities by it are views of their own."""
+    """How images are shown to a network. Each mode has its own views."""
 
     name: str
-    """What `latency_ms` calls it: `center`, `tencrop` or, by its side, `40px`"""
+    """Its key in `latency_ms`: `center`, `tencrop`, or the side, such as `40px`"""
     side: int
-    """Of the square images that it takes, in pixels"""
+    """Side of the square input images, in pixels"""
     crop: int | None = None
-    """Side of the crops that are seen of an image; None: it is seen whole"""
+    """Side of the ten crops, in pixels; None: the image is not cropped"""
 
     @property
     def pixels(self) -> int:
-        """That a network sees of an image."""
+        """Pixels that a network processes per image."""
         return self.side**2 if self.crop is None else TEN_CROPS * self.crop**2
 
     def view(self, role: str, is_fused: bool) -> str:
-        """The name of a role's probabilities, of the final head or fused with the auxiliary one's."""
+        """The name of a role's view, of the final head or fused with the auxiliary head."""
         is_other_side = self.crop is None and self.name != "center"
         return str(ViewParts(role, is_fused, self.crop is not None, self.side if is_other_side else None))
 
     def infer(self, classifier: Classifier, images: np.ndarray) -> tuple[Inference, float]:
-        """Inference of uint8 images [samples, side, side, 3], and the milliseconds that one of them took."""
+        """Inference on uint8 images [samples, side, side, 3], and the milliseconds per image."""
         began = time.perf_counter()
-        found = infer(classifier, images) if self.crop is None else infer_tencrop(classifier, images, self.crop)
-        return found, 1000 * (time.perf_counter() - began) / len(images)
+        inference = infer(classifier, images) if self.crop is None else infer_tencrop(classifier, images, self.crop)
+        return inference, 1000 * (time.perf_counter() - began) / len(images)
 
 
 def default_inference_mode(trial: TrialConfig) -> InferenceMode:
-    """The one that is taken throughout a training, and that its figures are of."""
+    """The mode of all evaluations during a training."""
     return InferenceMode("center", trial.inference_size)
 
 
 def other_inference_modes(trial: TrialConfig) -> tuple[InferenceMode, ...]:
-    """Those that the kept weights take when the training is through."""
+    """The modes in which the kept weights are evaluated at the end of a training."""
     inference = trial.inference
     sides = tuple(InferenceMode(f"{side}px", side) for side in inference.also_at)
     if not inference.tencrop:

@@ -1,7 +1,7 @@
-"""The training loop: stages of epochs of batches, looks at the held-out split, and a checkpoint after each epoch.
+"""The training loop: stages, epochs and batches, evaluation of the held-out split, and a checkpoint after each epoch.
 
-Everything worth keeping is on disk before the host hears of an epoch, because the host may end the training
-there and then. Of several processes that train one network, the first looks, writes and speaks to the host.
+All results of an epoch are on disk before it is reported, because the reporter may end the training. If several
+processes train one network, only the first (rank 0) evaluates and writes.
 """
 
 import copy
@@ -37,9 +37,10 @@ from raysearch.train.stage import Stage, collect_notes, stubborn_at_start, train
 from raysearch.train.task import Task
 
 STOP_EVERY = 10
-"""Batches between two questions whether to stop, where several processes have to agree on it."""
+"""Batches between two checks for a stop, if several processes train: they must agree, which costs a collective
+operation."""
 LOCK_WAIT_S = 60.0
-"""Seconds that an earlier process has to end, which was cut off and still trains into the folder."""
+"""Seconds to wait for an earlier process that was cut off and still writes to the folder."""
 
 
 class Diverged(ArithmeticError):
@@ -54,13 +55,14 @@ def train(
     trial_number: int = 0,
     loader_workers: int = 0,
 ) -> bool:
-    """Train as ``config`` says into ``paths``, going on from its checkpoint if it holds one.
+    """Train ``config`` into the folder ``paths``, and resume from its checkpoint if there is one.
 
-    ``dataset``: `open_training_data`'s; ``loader_workers``: processes that make batches ahead, 0 for none.
-    Same config, data, threads, processes and kind of machine: same numbers, whatever ran before in this process.
-    Returns True when all epochs were done, False when the host asked to stop. Raises `Diverged` when the loss is not
-    finite, `UserError` when the config does not fit the data or another process trains into the folder.
-    A full disk is waited for.
+    ``dataset``: from `open_training_data`; ``loader_workers``: processes that prepare batches in advance, 0 for none.
+    The same config, data, threads, processes and kind of machine give the same numbers, whatever ran before in this
+    process. While the disk is full, training pauses.
+
+    Returns True if all epochs are done, and False if the reporter asked to stop. Raises `Diverged` if the loss is not
+    finite, `StudyError` if another process trains into the folder, and `UserError` if the config does not fit the data.
     """
     training = Training(config, dataset, paths, reporter, trial_number, loader_workers)
     if training.world.device.type == "cpu":
@@ -72,13 +74,13 @@ def train(
             stack.enter_context(locked(paths.lock, LOCK_WAIT_S))
         except LockHeld as held:
             raise StudyError(f"{paths.root}: another training writes into this folder ({held})") from held
-        for part in paths.root.rglob(".*.part"):  # what a kill has left of a write
-            part.unlink()
+        for leftover in paths.root.rglob(".*.part"):  # temporary files of a killed process
+            leftover.unlink()
         return training.run()
 
 
 class Training:
-    """One training's moving parts; `run` goes through the epochs that are left."""
+    """The state of one training. `run` trains the remaining epochs."""
 
     def __init__(
         self,
@@ -89,12 +91,12 @@ class Training:
         trial_number: int,
         loader_workers: int = 0,
     ) -> None:
-        assert dataset.image_size == config.trial.inference_size, "looks are at the size of inference"
+        assert dataset.image_size == config.trial.inference_size, "evaluations are at inference_size"
         self.config, self.trial, self.dataset = config, config.trial, dataset
         self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
         self.loader_workers = loader_workers
         self.world = current_world()
-        # The few held-out images of merged data are too few to choose an epoch by.
+        # With merged data, the held-out images are too few to select an epoch.
         self.keeps_latest = config.data.merged_held_out_per_class is not None
         torch.manual_seed(self.trial.seed)
         self.task = Task(self.trial, len(dataset.classes), self.world)
@@ -112,16 +114,17 @@ class Training:
             split = train_split(self.dataset, config)
             stage = Stage(config, number, split, self.world, epochs, steps)
             if stage.steps_per_epoch == 0:
-                at_once = config.batch_size * config.accumulation * self.world.size
+                images_per_step = config.batch_size * config.accumulation * self.world.size
                 place = f"trial.stages.{number}" if self.trial.stages else "trial"
                 raise UserError(
-                    f"{place}.batch_size: a step takes {at_once} images, but the train split has {len(split)}"
+                    f"{place}.batch_size: a step takes {images_per_step} images, but the train split has {len(split)}"
                 )
             stages.append(stage)
             epochs, steps = stage.last_epoch, stage.last_step
         return stages
 
     def run(self) -> bool:
+        """Train. True if all epochs are done, False if the reporter asked to stop."""
         self._start()
         for stage in self.stages:
             first = max(len(self.lines), stage.epochs_before) + 1
@@ -136,12 +139,13 @@ class Training:
                 if not self._train_epoch(stage, epoch):
                     return False
         if self.world.is_main and "other_views" not in self.info:
-            self._look_otherwise()  # the last process died between its last epoch and these
+            self._run_other_modes()  # a process died after its last epoch, before it had run them
         return True
 
     def _train_epoch(self, stage: Stage, epoch: int) -> bool:
-        """One epoch with everything that follows it; False where the training is to stop."""
-        torch.manual_seed(derive_seed(self.trial.seed, epoch, self.world.rank))  # dropout's, stochastic depth's
+        """Train one epoch, evaluate, write and report it. False if the training must stop."""
+        # Dropout and stochastic depth use the global generator. With a seed per epoch, a resumed training is the same.
+        torch.manual_seed(derive_seed(self.trial.seed, epoch, self.world.rank))
         self.task.sync_buffers()
         terms, is_whole = self._pass_over(stage, epoch)
         is_last = epoch == self.stages[-1].last_epoch
@@ -157,14 +161,15 @@ class Training:
         if self.world.is_main:
             self._write(stage, line, is_whole)
             if is_stopped or is_last:
-                retry_while_disk_full(self.paths, self._look_otherwise)
-        self.world.any(False)  # nobody goes on before the first process has written
+                retry_while_disk_full(self.paths, self._run_other_modes)
+        self.world.any(False)  # a barrier: the others wait until the first process has written
         if is_due:
             self.reporter.report(line)
         return not is_stopped
 
     def _write(self, stage: Stage, line: dict[str, Any], is_whole: bool) -> None:
-        """The epoch's line, then its checkpoint: a kill between the two leaves a line too many, never too few."""
+        """Write the epoch's line, then its checkpoint. A kill between the two leaves one line too many, never one too
+        few."""
         text = json.dumps(line, allow_nan=False)
         retry_while_disk_full(self.paths, lambda: append_line(self.paths.metrics, text))
         if is_whole:
@@ -174,7 +179,7 @@ class Training:
             )
 
     def _start(self) -> None:
-        """Take up where a checkpoint left off, or lay the folder out anew."""
+        """Resume from the checkpoint, or write the first files of a new training."""
         self.started = time.monotonic()
         self.resumed_optimizer: dict[str, Any] | None = None
         if self.paths.resume.is_file():
@@ -185,28 +190,29 @@ class Training:
             number = sum(parameter.numel() for parameter in self.task.student.classifier.parameters())
             info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
             self._inform(**info, keeps_latest=self.keeps_latest, notes=collect_notes(self.config))
-        self.world.any(False)
+        self.world.any(False)  # a barrier: the others must not run ahead of the first process
 
     def _inform(self, **values: Any) -> None:
+        """Add facts to `info.json`."""
         self.info |= values
         write_json(self.paths.info, self.info)
 
     def _note_latency(self, mode: InferenceMode, latency_ms: float) -> None:
-        """Of all looks of one kind the fastest: others make some of them wait."""
+        """Keep the fastest latency of each mode: other processes on the machine slow some evaluations down."""
         known = self.info.setdefault("latency_ms", {})
         known[mode.name] = min(round(latency_ms, 6), known.get(mode.name, math.inf))
 
     def _pass_over(self, stage: Stage, epoch: int) -> tuple[dict[str, float], bool]:
-        """One pass over the train split. Mean terms of all processes; whether it was whole."""
+        """Train on every batch of an epoch. Returns the mean of each loss term, and whether the epoch was finished."""
         stage.batches.is_stubborn = self.is_stubborn
         total: dict[str, Tensor] = {}
         done = 0
-        asks_every = STOP_EVERY if self.world.size > 1 else 1
+        check_every = STOP_EVERY if self.world.size > 1 else 1
         for batch in stage.batches.iterate_epoch(epoch, self.loader_workers):
-            parts = stage.step(self.task, batch, epoch, done)
-            total = {name: total.get(name, 0) + part for name, part in parts.items()}
+            terms = stage.step(self.task, batch, epoch, done)
+            total = {name: total.get(name, 0) + term for name, term in terms.items()}
             done += 1
-            if done % asks_every == 0 and self.world.any(self.reporter.should_stop()):
+            if done % check_every == 0 and self.world.any(self.reporter.should_stop()):
                 break
         values = (self.world.mean(torch.stack(list(total.values()))) / done).tolist()
         means = dict(zip(total, values, strict=True))
@@ -220,27 +226,28 @@ class Training:
         return {"epoch": epoch, "seconds": round(seconds, 3), "lr": rate, "train": terms}
 
     def _evaluate(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
-        """Held-out figures of this epoch; keeps a role's weights if they are the ones to keep so far."""
+        """Evaluate the held-out split: returns the figures by view, and writes the weights of a role if they are the
+        best so far."""
         fusion, mode, split = self.trial.aux_fusion, default_inference_mode(self.trial), self.dataset.splits["held_out"]
         inferences: dict[str, Inference] = {}
         for role, classifier in self.roles.items():
             inferences[role], latency_ms = mode.infer(classifier, split.images)
             self._note_latency(mode, latency_ms)
-        found = score_views(inferences, split.labels, fusion, mode)
-        if not all(math.isfinite(value) for figures in found.values() for value in figures.values()):
+        figures = score_views(inferences, split.labels, fusion, mode)
+        if not all(math.isfinite(value) for scores in figures.values() for value in scores.values()):
             raise Diverged(f"held-out probabilities are not finite in epoch {line['epoch']}")
         for role, inference in inferences.items():
             view = f"{role}-final"
             curve = [past["held_out"][view][self.config.objective] for past in self.lines if "held_out" in past]
-            curve.append(found[view][self.config.objective])
+            curve.append(figures[view][self.config.objective])
             if select_evaluation(curve, self.config.objective, self.keeps_latest)[0] == len(curve) - 1:
                 write_best(self.paths, self.trial_number, role, self.roles[role], inference, self.dataset, fusion, mode)
         self._inform()
         self.newest_probs = inferences["student"].final
-        return found
+        return figures
 
-    def _look_otherwise(self) -> None:
-        """Predictions by ten crops and at other sides, where they are asked for, of the weights that were kept."""
+    def _run_other_modes(self) -> None:
+        """Write the predictions of the kept weights in the other inference modes (TenCrop, other sides)."""
         if not (modes := other_inference_modes(self.trial)):
             return
         figures: dict[str, Any] = {}
@@ -248,33 +255,34 @@ class Training:
         for role in self.roles:
             classifier.load_state_dict(load_file(self.paths.weights(role)))
             for mode in modes:
-                found, latency_ms = write_other_mode(
+                mode_figures, latency_ms = write_other_mode(
                     self.paths, self.trial_number, role, classifier, self.dataset, self.trial.aux_fusion, mode
                 )
                 self._note_latency(mode, latency_ms)
-                figures |= found
+                figures |= mode_figures
         self._inform(other_views=figures)
 
     def _update_stubborn(self, stage: Stage, epoch: int) -> None:
-        """Estimate anew which classes are stubborn, from the newest look's recalls."""
+        """Update the stubborn classes from the recalls of the latest evaluation."""
         stubborn = stage.config.augment.stubborn
         if not stage.estimates_at(epoch):
             return
         flags = torch.zeros(len(self.dataset.classes), dtype=torch.uint8)
         if self.world.is_main:
             labels = np.asarray(self.dataset.splits["held_out"].labels)
-            found = stubborn_classes(recalls(self.newest_probs, labels), stubborn)
-            flags = torch.from_numpy(found).to(torch.uint8)
+            is_stubborn = stubborn_classes(recalls(self.newest_probs, labels), stubborn)
+            flags = torch.from_numpy(is_stubborn).to(torch.uint8)
         self.is_stubborn = self.world.broadcast(flags).bool()
 
     def _restore(self) -> None:
+        """Continue from the checkpoint: weights, optimizer, stubborn classes and metrics."""
         done, self.resumed_optimizer, self.is_stubborn = restore(self.paths.resume, self.task)
-        # A kill between a line and its checkpoint leaves a line too many.
+        # A kill between a line and its checkpoint leaves one line too many.
         self.lines = read_metrics(self.paths)[:done]
-        self.world.any(False)
+        self.world.any(False)  # a barrier: all processes read the lines before the first one writes them
         if self.world.is_main:
             write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))
             self.info = read_json(self.paths.info)
             if done < self.stages[-1].last_epoch:
-                self.info.pop("other_views", None)  # of weights that are not the last to be kept
+                self.info.pop("other_views", None)  # later epochs may replace the weights that made them
         self.seconds_before = self.lines[-1]["seconds"]

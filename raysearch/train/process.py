@@ -1,4 +1,4 @@
-"""A process that trains one model after the other starts each as a new process would."""
+"""Process state: ends a process with its parent, and resets what an earlier training has left."""
 
 import gc
 import os
@@ -12,30 +12,30 @@ import torch
 
 
 def end_with_parent() -> None:
-    """End this process, at once and without a word, when the one that started it is gone.
+    """Start a thread that ends this process if its parent process dies.
 
-    Ray's workers whose node has died otherwise stay, with their memory and their trial's folder, while the trial goes
-    on elsewhere. For Linux and macOS, where an orphan gets another parent.
+    Otherwise Ray's workers outlive a node that has died: they keep their memory, and write to the trial's folder while
+    the trial restarts on another node. Works on Linux and macOS, where an orphan gets another parent.
     """
     parent = os.getppid()
-    if any(thread.name == _WATCH for thread in threading.enumerate()):
+    if any(thread.name == _THREAD_NAME for thread in threading.enumerate()):
         return
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        os._exit(1)
+        os._exit(1)  # sys.exit would only end this thread
 
-    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
+    threading.Thread(target=watch, name=_THREAD_NAME, daemon=True).start()
 
 
-_WATCH = "ends with its parent"
+_THREAD_NAME = "end-with-parent"
 
 
 def reset_process(threads: int) -> None:
-    """Undo what an earlier training may have left in this process: threads, generators, modes, GPU memory.
+    """Reset what an earlier training may have changed in this process: threads, generators, modes, GPU memory.
 
-    A training seeds what it draws from itself; this makes sure that whatever it does not name is the same, too.
+    A training seeds its own generators. This resets the global state, so that it starts as in a new process.
     """
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
@@ -48,8 +48,8 @@ def reset_process(threads: int) -> None:
     np.random.seed(0)
     torch.manual_seed(0)
     if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()  # networks that were compiled for an earlier training count against its limit
-    gc.collect()  # of an earlier training, networks in reference cycles
+        torch.compiler.reset()  # compiled networks of an earlier training count towards the recompile limit
+    gc.collect()  # networks of an earlier training may be in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

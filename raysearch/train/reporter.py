@@ -1,14 +1,15 @@
-"""What a training sees of whoever hosts it."""
+"""The interface through which a training reports metrics and learns that it must stop."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """The host's side of a training: hears its figures, and may end it between two batches."""
+    """Receives the metrics of a training, and may stop it between two batches."""
 
     def report(self, metrics: Mapping[str, Any]) -> None:
-        """Takes one line of `metrics.jsonl` that holds held-out figures. It may not return."""
+        """Receive one line of `metrics.jsonl` with held-out figures. May raise or never return, which ends the
+        training."""
 
     def should_stop(self) -> bool:
-        """Asked after every batch; True ends the training after one more look at the held-out split."""
+        """Called after every batch. True ends the training after one more evaluation."""

@@ -1,4 +1,4 @@
-"""How a training ended, summed up from the files it left."""
+"""The result of a training, summarised from its files."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
 def read_metrics(paths: TrialPaths) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`; empty where there is none. A torn last line (a kill) is left out."""
+    """Read the lines of `metrics.jsonl`; empty if there is no file. An incomplete last line, left by a kill, is
+    skipped."""
     lines = []
     for line in paths.metrics.read_text().splitlines() if paths.metrics.is_file() else ():
         try:
@@ -26,20 +27,23 @@ def read_metrics(paths: TrialPaths) -> list[dict[str, Any]]:
 def find_best_line(
     lines: list[dict[str, Any]], role: str, objective: Objective, keeps_latest: bool = False
 ) -> tuple[dict[str, Any], float] | None:
-    """The line of the look whose weights of a role are kept and its smoothed value; None before the first look."""
-    looks = [line for line in lines if "held_out" in line]
-    if not looks:
+    """The line of the evaluation whose weights are kept for ``role``, and its smoothed value; None before the first
+    one."""
+    evaluations = [line for line in lines if "held_out" in line]
+    if not evaluations:
         return None
-    curve = [line["held_out"][f"{role}-final"][objective] for line in looks]
+    curve = [line["held_out"][f"{role}-final"][objective] for line in evaluations]
     index, value = select_evaluation(curve, objective, keeps_latest)
-    return looks[index], value
+    return evaluations[index], value
 
 
 def summarise(
     paths: TrialPaths, objective: Objective, other_views: Mapping[str, Any] | None = None, keeps_latest: bool = False
 ) -> dict[str, Any]:
-    """Value, best role, figures of the stored predictions (``other_views``: those of
-    `other_inference_modes`), epochs and seconds."""
+    """Summarise a training: value, best role, figures of the stored predictions, epochs and seconds.
+
+    ``other_views``: figures of the views of `other_inference_modes`.
+    """
     lines = read_metrics(paths)
     bests = {
         role: best for role in ("student", "teacher") if (best := find_best_line(lines, role, objective, keeps_latest))
@@ -53,8 +57,8 @@ def summarise(
         if view.startswith(name)
     }
     views |= {
-        view: {**found, "epoch": bests[view_parts(view).role][0]["epoch"]}
-        for view, found in (other_views or {}).items()
+        view: {**figures, "epoch": bests[view_parts(view).role][0]["epoch"]}
+        for view, figures in (other_views or {}).items()
     }
     return {
         "objective": objective,
@@ -76,7 +80,7 @@ def write_result(
     params: Mapping[str, Any],
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """Write `result.json` and return it. ``params``: what was sampled, by Optuna's names."""
+    """Write `result.json` and return it. ``params``: the sampled parameters, by Optuna's names."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
     other_views, keeps_latest = info.pop("other_views", {}), info.pop("keeps_latest", False)
     if paths.smaller_batches.is_file():
@@ -96,5 +100,5 @@ def write_result(
 
 
 def read_result(paths: TrialPaths) -> dict[str, Any] | None:
-    """`result.json`, or None while the trial has not ended."""
+    """Read `result.json`; None if the trial has not ended."""
     return read_json(paths.result) if paths.result.is_file() else None

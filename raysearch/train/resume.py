@@ -1,6 +1,6 @@
-"""The checkpoint that a training goes on from, after its newest whole epoch.
+"""The checkpoint to resume a training from, written after each finished epoch.
 
-No random state is in it: every epoch's is drawn from the seed and the epoch's number.
+It has no random state, because that of an epoch is derived from the seed and the epoch's number.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from raysearch.train.task import Task
 
 
 def save(path: Path, task: Task, optimizer: Optimizer, is_stubborn: Tensor | None, epochs_done: int) -> None:
-    """Write aside, then replace: a kill leaves the last checkpoint."""
+    """Write the checkpoint atomically: a kill leaves the previous one."""
     state = {
         "student": task.student.state_dict(),
         "teacher": task.teacher.model.state_dict(),
@@ -28,7 +28,7 @@ def save(path: Path, task: Task, optimizer: Optimizer, is_stubborn: Tensor | Non
 
 
 def restore(path: Path, task: Task) -> tuple[int, dict[str, Any], Tensor | None]:
-    """Give ``task`` its weights back; returns the epochs done, the optimizer's state and the stubborn classes."""
+    """Load the weights into ``task``. Returns the finished epochs, the optimizer's state and the stubborn classes."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     task.student.load_state_dict(state["student"])
     task.teacher.model.load_state_dict(state["teacher"])

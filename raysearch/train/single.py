@@ -1,4 +1,4 @@
-"""One training into a folder, with its progress on the terminal."""
+"""Trains one model into a folder and prints its progress."""
 
 import json
 import sys
@@ -21,10 +21,10 @@ from raysearch.train.result import State, read_metrics, write_result
 def train_one(
     config: str, overrides: Sequence[str] = (), *, data: str | None, out: Path, threads: int, loader_workers: int
 ) -> None:
-    """Train ``config`` into ``out``, or go on there; the arguments are the options of `raysearch.train`.
+    """Train ``config`` into ``out``, or resume there. The arguments are the options of `raysearch.train`.
 
-    Torch is imported after everything that needs no torch has been checked. Raises `UserError`; exits with 1 when the
-    training diverges.
+    Raises `UserError`, and exits with code 1 if the training diverges. Torch is imported late, after the checks that
+    do not need it, because its import takes seconds.
     """
     overrides = [*overrides, *([f"data.source={json.dumps(data)}"] if data else [])]
     require_local("--out", out)
@@ -33,11 +33,11 @@ def train_one(
     if training.data.folds and training.data.fold is None:
         last = training.data.folds - 1
         raise SpaceError(
-            f"{display_path(path)}: data.fold: a training holds out one of {training.data.folds} folds, got null; "
-            f"give one, from --set data.fold=0 to --set data.fold={last}"
+            f"{display_path(path)}: data.fold: must be set if data.folds is {training.data.folds}, got null; "
+            f"use --set data.fold=N with N from 0 to {last}"
         )
     paths = TrialPaths(out)
-    _check_free(paths, training)
+    _check_folder(paths, training)
 
     import torch
 
@@ -56,7 +56,7 @@ def train_one(
         try:
             train(training, dataset, paths, reporter, loader_workers=loader_workers)
         except KeyboardInterrupt:
-            print(f"stopped; the same command goes on after epoch {len(read_metrics(paths))}")
+            print(f"stopped; run the same command again to resume after epoch {len(read_metrics(paths))}")
             raise
         except Diverged as error:
             if world.is_main:
@@ -65,7 +65,9 @@ def train_one(
             raise typer.Exit(1) from None
         if world.is_main:
             result = _end(paths, training, "COMPLETE")
-            print(f"{result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}")
+            print(
+                f"the {result['role']} is best: held-out {training.objective} {result['value']:.4f}; written to {out}"
+            )
 
 
 def _end(paths: TrialPaths, training: TrainingConfig, state: State, reason: str | None = None) -> dict[str, Any]:
@@ -75,25 +77,25 @@ def _end(paths: TrialPaths, training: TrainingConfig, state: State, reason: str 
     return result
 
 
-def _check_free(paths: TrialPaths, training: TrainingConfig) -> None:
-    """Only an empty folder, or one with a part of this very training, is written to."""
+def _check_folder(paths: TrialPaths, training: TrainingConfig) -> None:
+    """Check that the folder is empty or missing, or holds an unfinished training with the same config."""
     if paths.result.is_file():
-        raise StudyError(f"{paths.root}: already holds a training that has ended; give another --out")
+        raise StudyError(f"{paths.root}: already holds a finished training; use another --out")
     if paths.config.is_file():
         if validate(TrainingConfig, read_yaml(paths.config), str(paths.config)) != training:
-            raise StudyError(f"{paths.root}: holds a training of another config; give another --out")
+            raise StudyError(f"{paths.root}: holds a training with another config; use another --out")
     elif paths.root.exists() and (not paths.root.is_dir() or any(paths.root.iterdir())):
-        raise StudyError(f"{paths.root}: is no empty folder and holds no training; give another --out")
+        raise StudyError(f"{paths.root}: is neither an empty folder nor a training; use another --out")
 
 
 class _Printer:
-    """Prints a line a look; never stops the training."""
+    """Prints one line per evaluation, and never stops the training."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
     def report(self, metrics: Mapping[str, Any]) -> None:
-        held_out = "  ".join(f"{view} {100 * f['accuracy']:.1f} %" for view, f in metrics["held_out"].items())
+        held_out = "  ".join(f"{view} {100 * scores['accuracy']:.1f} %" for view, scores in metrics["held_out"].items())
         loss = metrics["train"]["loss"]
         print(
             f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}",
@@ -105,7 +107,7 @@ class _Printer:
 
 
 class _Silent:
-    """The host of a process that is not the first."""
+    """The reporter of every process except the first."""
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         pass

@@ -1,4 +1,4 @@
-"""One stage of a training: its batches, its optimizer and its schedule. Most trainings have one."""
+"""One stage of a training: its batches, optimizer and schedule. Most trainings have a single stage."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,7 +22,8 @@ from raysearch.train.task import Student, Task
 
 
 class Stage:
-    """Epochs and steps are counted over all stages; this one's come after ``epochs_before`` and ``steps_before``."""
+    """A stage. Epochs and steps are counted over all stages: ``epochs_before`` and ``steps_before`` precede this
+    one."""
 
     optimizer: Optimizer
 
@@ -37,51 +38,55 @@ class Stage:
         self.last_step = steps_before + self.schedule.steps
 
     def build_optimizer(self, student: Student) -> None:
-        """A new optimizer: a stage starts from the last one's weights, not from its momentum."""
+        """Make a new optimizer. A stage continues with the weights of the one before, and without its momentum."""
         self.optimizer = build_optimizer(student, self.config.optimizer)
 
     def estimates_at(self, epoch: int) -> bool:
-        """Whether the stubborn classes are estimated anew after ``epoch``."""
+        """Whether the stubborn classes are updated after ``epoch``."""
         stubborn = self.config.augment.stubborn
         return stubborn.probability > 0 and epoch % stubborn.update_every == 0
 
     def evaluates_after(self, epoch: int) -> bool:
-        """Whether the held-out split is looked at after ``epoch``."""
+        """Whether the held-out split is evaluated after ``epoch``."""
         return epoch % self.config.eval_every == 0 or self.estimates_at(epoch)
 
     def step(self, task: Task, batch: Batch, epoch: int, number: int) -> dict[str, Tensor]:
-        """One batch, the ``number``-th of its epoch from 0; the last of each `accumulation` moves the weights."""
+        """Train on one batch, the ``number``-th of its epoch from 0. The last of each `accumulation` batches updates
+        weights.
+
+        Returns the loss and its terms, detached.
+        """
         accumulation = self.config.accumulation
-        in_stage = (epoch - self.epochs_before - 1) * self.steps_per_epoch + number // accumulation
+        step = (epoch - self.epochs_before - 1) * self.steps_per_epoch + number // accumulation
         is_last = (number + 1) % accumulation == 0
-        # Gradients of several processes are only exchanged for the batch that ends a step.
-        waits = nullcontext() if is_last or not hasattr(task.network, "no_sync") else task.network.no_sync()
-        with waits:
-            terms = task.loss(batch, in_stage / self.steps_per_epoch)
+        # DDP exchanges gradients only for the last batch of a step: once is enough, and saves time.
+        context = nullcontext() if is_last or not hasattr(task.network, "no_sync") else task.network.no_sync()
+        with context:
+            terms = task.loss(batch, step / self.steps_per_epoch)
             (terms.loss / accumulation if accumulation > 1 else terms.loss).backward()
         if is_last:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.schedule.rate(in_stage)
+                group["lr"] = self.schedule.rate(step)
             self.optimizer.step()
             self.optimizer.zero_grad()
-            task.after_step(self.steps_before + in_stage + 1)
+            task.after_step(self.steps_before + step + 1)
         return terms.parts
 
 
 def open_training_data(config: TrainingConfig) -> Dataset:
-    """Train and held-out split as the training of ``config`` wants them; a `DataError` has all faults."""
+    """Open the train and held-out splits for the training of ``config``. Raises one `DataError` with all faults."""
     trial, data = config.trial, config.data
     resized = [stage.image_size for stage in trial.schedule if stage.augment.crop == "resized"]
     if resized and data.stored_side is None:
         data = data.model_copy(update={"stored_side": default_stored_side(max(resized))})
     dataset = open_dataset(data, trial.inference_size, whole_train=bool(resized))
-    for mode in other_inference_modes(trial):  # now, and not at the end of a long training
+    for mode in other_inference_modes(trial):  # finds faults now, and not at the end of a long training
         dataset.resized(mode.side, ["held_out"])
     return dataset
 
 
 def train_split(dataset: Dataset, stage: TrialConfig) -> Split:
-    """The images that ``stage`` learns from: whole ones for `crop: resized`, else squares of its size."""
+    """The images that ``stage`` trains on: whole images for `crop: resized`, otherwise squares of its size."""
     is_whole = stage.augment.crop == "resized"
     if is_whole == dataset.whole_train and (is_whole or stage.image_size == dataset.image_size):
         return dataset.splits["train"]
@@ -89,33 +94,37 @@ def train_split(dataset: Dataset, stage: TrialConfig) -> Split:
 
 
 def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
-    """bool [classes] from an earlier training's held-out predictions; None where no file was given."""
+    """Stubborn classes from the held-out predictions of an earlier training, bool [classes]; None if no file is
+    configured.
+
+    Raises `PredictionsError` if the file is not of this data's held-out split.
+    """
     stubborn = trial.schedule[0].augment.stubborn
     if stubborn.probability == 0 or stubborn.predictions is None:
         return None
     earlier = read_predictions(Path(stubborn.predictions))
     if earlier.split != "held_out" or earlier.fingerprint != dataset.fingerprint:
         raise PredictionsError(
-            f"{stubborn.predictions}: trial.augment.stubborn.predictions: must be of this data's held_out split, got "
-            f"{earlier.split} of {'this' if earlier.fingerprint == dataset.fingerprint else 'other'} data"
+            f"{stubborn.predictions}: trial.augment.stubborn.predictions: must be of held_out of the same data, got "
+            f"{earlier.split} of {'the same' if earlier.fingerprint == dataset.fingerprint else 'different'} data"
         )
     return torch.from_numpy(stubborn_classes(recalls(earlier.probs, np.asarray(earlier.labels)), stubborn))
 
 
 def collect_notes(config: TrainingConfig) -> list[str]:
-    """What is done otherwise than asked or expected, for `result.json`."""
+    """Notes for `result.json`: what the training does differently from its config."""
     trial, notes = config.trial, []
     if config.data.merged_held_out_per_class is not None:
-        notes.append("data.merged_held_out_per_class: the weights of the last look are kept, not those of the best")
+        notes.append("data.merged_held_out_per_class: the weights of the last evaluation are kept")
     for number, stage in enumerate(trial.schedule):
         place, half = (f"trial.stages.{number}" if trial.stages else "trial"), (stage.epochs or 0) / 2
-        asked = {
+        configured = {
             "optimizer.warmup_epochs": stage.optimizer.warmup_epochs,
             "method.rampup_epochs": stage.method.rampup_epochs,
         }
         notes += [
-            f"{place}.{name}: {epochs:g} is more than half the run; shortened to {half:g}"
-            for name, epochs in asked.items()
+            f"{place}.{name}: {epochs:g} is more than half of the epochs; shortened to {half:g}"
+            for name, epochs in configured.items()
             if epochs > half and (name != "method.rampup_epochs" or stage.method.gamma > 0)
         ]
     return notes

@@ -1,4 +1,4 @@
-"""Student, teacher and objective together: a batch of images in, a loss with its parts out."""
+"""The task: student, teacher and objective. It turns a batch of images into a loss and its terms."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,28 +19,30 @@ from raysearch.train.precision import choose_precision
 
 
 class Student(nn.Module):
-    """What is trained: the classifier, and the projector where features are contrasted."""
+    """The trained network: the classifier, and a projector if features are contrasted."""
 
     def __init__(self, classifier: Classifier, projector: Projector | None) -> None:
         super().__init__()
         self.classifier, self.projector = classifier, projector
         self.uses_aux_head = self.uses_projector = True
-        """Off in a stage whose objective has no such term: DDP must not see outputs that no loss is made of."""
+        """False in a stage that does not use them: DDP must not see outputs that the loss does not use."""
 
     def forward(self, images: Tensor) -> tuple[Outputs, Tensor | None]:
-        """Normalised images [batch, 3, height, width]; embeddings [batch, projector_size]."""
+        """``images``: normalised, float [batch, 3, height, width]. Returns outputs and embeddings [batch,
+        projector_size]."""
         outputs: Outputs = self.classifier(images)
         embeddings = self.projector(outputs.features) if self.projector is not None and self.uses_projector else None
         return outputs if self.uses_aux_head else replace(outputs, aux_logits=None), embeddings
 
     def no_weight_decay(self) -> set[str]:
-        """Parameters that the backbone's authors leave out of weight decay, for timm's optimizers."""
-        named: set[str] = getattr(self.classifier.backbone, "no_weight_decay", set)()
-        return {f"classifier.backbone.{name}" for name in named}
+        """Names of parameters without weight decay, as the backbone defines them. timm's optimizer factory calls
+        this."""
+        names: set[str] = getattr(self.classifier.backbone, "no_weight_decay", set)()
+        return {f"classifier.backbone.{name}" for name in names}
 
 
 class Task:
-    """Owns both networks through all stages. The loop knows `set_stage`, `loss` and `after_step` only."""
+    """Owns both networks in all stages. The loop calls only `set_stage`, `loss`, `after_step` and `sync_buffers`."""
 
     def __init__(self, config: TrialConfig, num_classes: int, world: World) -> None:
         self.config, self.num_classes, self.world, self.device = config, num_classes, world, world.device
@@ -55,7 +57,7 @@ class Task:
         )
         contrasted = [stage.method for stage in config.schedule if needs_embeddings(stage.method)]
         projector = Projector(classifier.num_features, contrasted[0].projector_size) if contrasted else None
-        # Convolutions are faster with the channels last, on GPUs and on CPUs.
+        # Convolutions are faster with channels last, on GPUs and on CPUs.
         self.student = Student(classifier, projector).to(self.device).to(memory_format=torch.channels_last)
         if config.sync_batchnorm and world.size > 1 and self.device.type == "cuda":
             self.student = convert_sync_batchnorm(self.student)
@@ -64,7 +66,7 @@ class Task:
         self.set_stage(config.schedule[0])
 
     def set_stage(self, stage: TrialConfig) -> None:
-        """Go on with another stage's objective; the weights stay as they are."""
+        """Switch to the objective of another stage. Weights do not change."""
         self.stage = stage
         rampup_epochs = min(stage.method.rampup_epochs, (stage.epochs or 0) / 2)
         method = stage.method.model_copy(update={"rampup_epochs": rampup_epochs})
@@ -77,14 +79,14 @@ class Task:
             self.network = DistributedDataParallel(
                 self.student,
                 device_ids=[self.device] if self.device.type == "cuda" else None,
-                find_unused_parameters=self._leaves_parameters_out(),
+                find_unused_parameters=self._has_idle_parameters(),
                 gradient_as_bucket_view=True,
             )
         if self.config.compile:
             self.network = torch.compile(self.network)
 
-    def _leaves_parameters_out(self) -> bool:
-        """Whether some parameters have no gradient in a step of this stage, which DDP must be told."""
+    def _has_idle_parameters(self) -> bool:
+        """Whether some parameters get no gradient in this stage. DDP must know it, or it waits for them forever."""
         student = self.student
         has_idle_head = student.classifier.aux_head is not None and not student.uses_aux_head
         has_idle_projector = student.projector is not None and not student.uses_projector
@@ -93,18 +95,19 @@ class Task:
         )
 
     def sync_buffers(self) -> None:
-        """Of several processes, all go on with the first's batch statistics: each has averaged its own."""
+        """Copy the buffers of the first process to all. Each process has averaged batch statistics of its own
+        batches."""
         if self.world.size > 1:
             for model in (self.student, self.teacher.model):
                 for buffer in model.buffers():
                     buffer.copy_(self.world.broadcast(buffer))
 
     def loss(self, batch: Batch, epochs_done: float) -> BatchLoss:
-        """``epochs_done``: epochs since the stage began, with fraction, for the ramp-up."""
+        """The loss of a batch. ``epochs_done``: epochs since the start of the stage, with fraction, for the ramp-up."""
         inputs, targets = self.inputs(batch)
         self.student.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            # The teacher first: its pass then needs no memory beside the student's graph.
+            # The teacher runs first: after the student, its activations would add to the memory of the student's graph.
             teacher_logits = self._teacher_logits(inputs) if self.objective.needs_teacher else None
             outputs, embeddings = self.network(inputs)
         return self.objective(
@@ -117,7 +120,7 @@ class Task:
         )
 
     def inputs(self, batch: Batch) -> tuple[Tensor, SoftTargets]:
-        """What the network sees, float [views * batch, 3, height, width], and the targets of every view."""
+        """The network's inputs, float [views * batch, 3, height, width], and the targets, the same for every view."""
         generator = Generator().manual_seed(batch.seed)
         views = normalise(batch.views.to(self.device, non_blocking=True))
         inputs = finish_view(views, self.stage.augment, generator)
@@ -136,5 +139,5 @@ class Task:
         return self.teacher.model(inputs).logits
 
     def after_step(self, step: int) -> None:
-        """``step`` counts the optimizer steps of all stages from 1."""
+        """Update the teacher. ``step`` counts the optimizer steps of all stages from 1."""
         self.teacher.update(step)

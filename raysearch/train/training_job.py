@@ -1,4 +1,4 @@
-"""A training inside a host's process: what the host says of it, and the way there from a clean process."""
+"""A training that runs in a Ray process: its description, and the function that runs it from a clean state."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,48 +18,48 @@ from raysearch.train.stage import open_training_data
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Where a training lies and what it has."""
+    """The folder, trial and resources of a training."""
 
     folder: Path
-    """The trial's, ready with its `config.yaml`"""
+    """The trial's folder, which must contain `config.yaml`"""
     number: int
-    """The trial's"""
+    """The trial's number"""
     stop: Path
-    """While this file stands, the training is to stop"""
+    """The training stops while this file exists"""
     threads: int
-    """CPU cores of each process"""
+    """CPU threads of each process"""
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """From `plain` values."""
+        """Make a job from its `plain` values."""
         return cls(Path(values["folder"]), values["number"], Path(values["stop"]), values["threads"])
 
     @property
     def plain(self) -> dict[str, Any]:
-        """Plain values, for a mapping that Ray carries."""
+        """The fields as plain values, which Ray can pass between processes."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
-class _Heard:
-    """Remembers whether a reporter has heard anything."""
+class _RecordingReporter:
+    """Passes reports on, and records whether there was one."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self.reporter, self.has_heard = reporter, False
+        self.reporter, self.has_reported = reporter, False
 
     def report(self, metrics: Mapping[str, Any]) -> None:
-        self.has_heard = True
+        self.has_reported = True
         self.reporter.report(metrics)
 
     def should_stop(self) -> bool:
         return self.reporter.should_stop()
 
 
-def run_training_job(training: TrainingConfig, hosted: TrainingJob, reporter: Reporter) -> None:
-    """Train, or go on, in this process; the reporter hears of the end even when nothing was left to do."""
-    reset_process(hosted.threads)
-    # A GPU is kept busy by the other CPUs of its process; on CPUs the training itself wants them.
-    loader_workers = hosted.threads - 1 if torch.cuda.is_available() else 0
-    paths, heard = TrialPaths(hosted.folder), _Heard(reporter)
-    train(training, open_training_data(training), paths, heard, hosted.number, loader_workers)
-    if not heard.has_heard:
+def run_training_job(training: TrainingConfig, job: TrainingJob, reporter: Reporter) -> None:
+    """Train, or resume, in this process. If no epoch was left to train, the last line of the metrics is reported."""
+    reset_process(job.threads)
+    # With a GPU, the other CPU cores prepare batches. Without one, the training itself uses all cores.
+    loader_workers = job.threads - 1 if torch.cuda.is_available() else 0
+    paths, recorder = TrialPaths(job.folder), _RecordingReporter(reporter)
+    train(training, open_training_data(training), paths, recorder, job.number, loader_workers)
+    if not recorder.has_reported:
         reporter.report(read_metrics(paths)[-1])

@@ -1,4 +1,4 @@
-"""One of the processes that Ray Train starts to train one model together: `torch.distributed` stands already."""
+"""The function that Ray Train runs in each process that trains one model. Ray Train has made the process group."""
 
 import os
 from collections.abc import Mapping
@@ -16,30 +16,33 @@ from raysearch.train.training_job import TrainingJob, run_training_job
 
 
 class WorkerReporter:
-    """Hands every look of the first process to the trial, and waits until it has been taken.
+    """Passes the first process's reports to the trial, and waits until the trial has handled each.
 
-    So no process runs ahead: a trial that is stopped at a look has written nothing after it.
+    The training therefore does not run ahead: a trial that is stopped at a report has written nothing after it.
     """
 
-    def __init__(self, looks: ActorHandle, hosted: TrainingJob) -> None:
-        """``looks``: an actor whose ``give`` returns when the trial has taken a look."""
-        self.looks, self.hosted = looks, hosted
+    def __init__(self, queue: ActorHandle, job: TrainingJob) -> None:
+        """``queue``: an actor with the methods of `raysearch.tune.on_ray.report_queue.ReportQueue`."""
+        self.queue, self.job = queue, job
         self.is_main = current_world().is_main
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         if self.is_main:
-            ray.get(self.looks.give.remote(dict(metrics)))
+            ray.get(self.queue.give.remote(dict(metrics)))
 
     def should_stop(self) -> bool:
-        return self.hosted.stop.exists()
+        return self.job.stop.exists()
 
 
 def train_loop_per_worker(config: dict[str, Any]) -> None:
-    """``config`` holds ``hosted``, the plain values of a `TrainingJob`; ``looks``, the actor of `WorkerReporter`; and
-    ``has_gpus``, whether workers have a GPU each."""
+    """Train in one process of the group.
+
+    ``config``: ``job``, the plain values of a `TrainingJob`; ``queue``, the actor for `WorkerReporter`; and
+    ``has_gpus``, whether each worker has a GPU.
+    """
     end_with_parent()
     if not config["has_gpus"]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # on a node with GPUs they belong to others
-    hosted = TrainingJob.from_plain(config["hosted"])
-    training = TrainingConfig.model_validate(read_yaml(TrialPaths(hosted.folder).config))
-    run_training_job(training, hosted, WorkerReporter(config["looks"], hosted))
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a node's GPUs belong to other trials
+    job = TrainingJob.from_plain(config["job"])
+    training = TrainingConfig.model_validate(read_yaml(TrialPaths(job.folder).config))
+    run_training_job(training, job, WorkerReporter(config["queue"], job))

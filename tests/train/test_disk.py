@@ -29,7 +29,7 @@ def test_a_training_waits_for_room_and_loses_nothing(small_disk, config, digits,
     thread = threading.Thread(target=train, args=[config(), digits, paths, host()])
     thread.start()
     wait_for(paths.paused.is_file)
-    assert "waits for room on the disk: 0." in paths.paused.read_text()
+    assert "waits for disk space: 0." in paths.paused.read_text()
     time.sleep(1)
     assert thread.is_alive()
     others.unlink()

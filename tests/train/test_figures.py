@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysearch.models import Inference
-from raysearch.train.figures import accuracy, log_loss, select_best_evaluation, smoothed
+from raysearch.train.figures import accuracy, log_loss, select_best_evaluation, smooth
 from raysearch.train.held_out import find_best_fusion, score_views
 from raysearch.train.inference_mode import InferenceMode
 
@@ -20,7 +20,7 @@ def test_log_loss_by_hand_with_probability_zero_clipped():
 
 
 def test_smoothed_is_the_trailing_mean_of_three():
-    assert smoothed([3.0, 5.0, 1.0, 0.0]) == pytest.approx([3.0, 4.0, 3.0, 2.0])
+    assert smooth([3.0, 5.0, 1.0, 0.0]) == pytest.approx([3.0, 4.0, 3.0, 2.0])
 
 
 @pytest.mark.parametrize(

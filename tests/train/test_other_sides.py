@@ -123,7 +123,7 @@ def test_a_stopped_training_that_went_on_and_died_before_its_last_look_makes_up_
     train(training, digits, paths, host(stops=lambda looks: looks == 1))
     assert "other_views" in read_json(paths.info)
     with monkeypatch.context() as dying:
-        dying.setattr(Training, "_look_otherwise", _interrupt)
+        dying.setattr(Training, "_run_other_modes", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(training, digits, paths, host())
     train(training, digits, paths, host())
@@ -150,13 +150,13 @@ def test_images_of_other_sides_are_decoded_before_the_training(config, tmp_path,
     [
         (
             {"inference": {"also_at": [32]}},
-            "inference.also_at must have other sides than inference itself, 32 px; got [32]",
+            "inference.also_at must not include the inference size, 32 px, got [32]",
         ),
         (
             {"image_size": 64, "inference": {"image_size": 48, "also_at": [40, 48]}},
-            "inference.also_at must have other sides than inference itself, 48 px; got [40, 48]",
+            "inference.also_at must not include the inference size, 48 px, got [40, 48]",
         ),
-        ({"inference": {"also_at": [40, 40]}}, "inference.also_at must have each side once, got [40, 40]"),
+        ({"inference": {"also_at": [40, 40]}}, "inference.also_at must not repeat a side, got [40, 40]"),
         (
             {"inference": {"also_at": [7]}},
             "trial.inference.also_at.0: input should be greater than or equal to 8, got 7",
@@ -192,13 +192,13 @@ def test_a_transformer_of_one_size_is_refused_other_sides():
         {"backbone": "vit_tiny_patch16_224", "image_size": 64, "inference": {"also_at": [80]}}
     )
     with pytest.raises(
-        UserError, match=r"trial\.inference\.also_at: got \[80\], but 'vit_tiny\S+' takes .* leave it out"
+        UserError, match=r"trial\.inference\.also_at: got \[80\], but 'vit_tiny\S+' accepts .* remove it"
     ):
         check_fit(trial, 3)
 
 
 def test_other_sides_count_in_the_estimates_of_time_and_disk():
-    cost = Cost(0, 10, 0, 0, 0, 0.0, Seconds(step=0.0, pixel=0.0, look=1.0, batch_size=2))
+    cost = Cost(0, 10, 0, 0, 0, 0.0, Seconds(step=0.0, pixel=0.0, evaluation=1.0, batch_size=2))
     trial = TrialConfig.model_validate({"epochs": 1, "inference": {"also_at": [40], "tencrop": True}})
     both = 2 * 7
     assert default_inference_mode(trial).pixels == 32**2

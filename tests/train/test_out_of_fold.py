@@ -91,7 +91,7 @@ def test_an_image_in_two_folds_is_refused(trial, folds):
 
 def test_predictions_of_other_data_are_refused_with_their_file(trial, folds):
     write_fold(trial, 1, fingerprint="0" * 64)
-    with pytest.raises(PredictionsError, match=r"folds/1/predictions/student-final.arrow: of other data than "):
+    with pytest.raises(PredictionsError, match=r"folds/1/predictions/student-final.arrow: different data than "):
         merge_folds(folds)
 
 

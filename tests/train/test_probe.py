@@ -1,4 +1,4 @@
-"""What a training will take, from a few of its steps."""
+"""The cost of a training, measured with a few of its steps."""
 
 import random
 import sys
@@ -23,9 +23,9 @@ def cost(digits, finished):
 
 
 def costing(**others):
-    """A second a batch, a second a pixel in a pass or a look, and a byte a pixel."""
+    """One second per batch, one per pixel of a training or inference pass, and one byte per pixel."""
     values = {"parameters": 1, "num_features": 5, "weights_bytes": 100, "optimizer_bytes": 10, "checkpoint_bytes": 210}
-    seconds = Seconds(step=1.0, pixel=1.0, look=1.0, batch_size=2)
+    seconds = Seconds(step=1.0, pixel=1.0, evaluation=1.0, batch_size=2)
     return Cost(**(values | {"saved_bytes": 1.0, "seconds": seconds} | others))
 
 
@@ -49,16 +49,16 @@ def test_what_the_backward_pass_needs_is_counted(digits, config):
     assert at_32 == pytest.approx(4 * at_16, rel=0.05)
 
 
-def test_a_training_not_of_this_machine_costs_bytes_only(cost):
+def test_a_training_on_another_machine_has_no_seconds(cost):
     assert cost.seconds is None
 
 
-def test_where_there_is_no_room_nothing_is_tried(digits, config, monkeypatch):
+def test_nothing_is_measured_without_enough_memory(digits, config, monkeypatch):
     monkeypatch.setattr(MODULE, "_free_memory", lambda: 1e6)
     assert probe(config().trial, digits, device=CPU).seconds is None
 
 
-def test_generators_threads_and_modes_are_left_as_found(digits, config):
+def test_generators_threads_and_modes_are_restored(digits, config):
     def state():
         return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
 
@@ -71,65 +71,65 @@ def test_generators_threads_and_modes_are_left_as_found(digits, config):
     assert torch.get_num_threads() == threads
 
 
-def test_a_small_backbone_is_tried_with_a_whole_batch_however_short_the_limit(digits, config):
+def test_a_small_backbone_is_measured_with_a_full_batch_whatever_the_limit(digits, config):
     seconds = probe(config(batch_size=10).trial, digits, 0.1, device=CPU).seconds
     assert seconds.batch_size == 10
     assert seconds.pixel > 0
     assert seconds.evaluation > 0
 
 
-@pytest.mark.parametrize(("evaluation_s", "tried"), [(1e-6, 2), (1e-2, 0)], ids=["slow", "very slow"])
-def test_a_slow_backbone_is_tried_with_two_images_or_only_looked_through(
-    digits, config, monkeypatch, evaluation_s, tried
+@pytest.mark.parametrize(("evaluation_s", "measured"), [(1e-6, 2), (1e-2, 0)], ids=["slow", "very slow"])
+def test_a_slow_backbone_is_measured_with_two_images_or_with_inference_only(
+    digits, config, monkeypatch, evaluation_s, measured
 ):
-    asked = []
+    sizes = []
 
-    def batch_seconds(task, split, size, *limits):
-        asked.append(size)
+    def time_batch(task, split, size, *limits):
+        sizes.append(size)
         return 8.0
 
-    monkeypatch.setattr(MODULE, "_batch_seconds", batch_seconds)
-    monkeypatch.setattr(MODULE, "_look_seconds", lambda task, images: evaluation_s)
+    monkeypatch.setattr(MODULE, "_time_batch", time_batch)
+    monkeypatch.setattr(MODULE, "_time_inference", lambda task, images: evaluation_s)
     trial = config(batch_size=20).trial
     cost = probe(trial, digits, 10.0, device=CPU)
-    assert asked == [2] * (tried > 0)
-    assert cost.seconds.batch_size == tried
-    # Two views of four passes each, and a pass of learning counts as 1.5 of a look.
-    an_image = 8.0 / 2 if tried else 2 * 4 * 1.5 * evaluation_s * 16**2
-    assert cost.batch_s(trial) == pytest.approx(20 * an_image)
+    assert sizes == [2] * (measured > 0)
+    assert cost.seconds.batch_size == measured
+    # Two views of four passes each, and a training pass counts as 1.5 inference passes.
+    image_s = 8.0 / 2 if measured else 2 * 4 * 1.5 * evaluation_s * 16**2
+    assert cost.batch_s(trial) == pytest.approx(20 * image_s)
 
 
-def test_two_batch_sizes_tell_a_step_s_own_time_from_its_images(digits, config, monkeypatch):
-    monkeypatch.setattr(MODULE, "_batch_seconds", lambda task, split, size, *limits: 0.1 + 0.02 * size)
-    monkeypatch.setattr(MODULE, "_look_seconds", lambda task, images: 1e-6)
+def test_two_batch_sizes_separate_the_time_per_step_from_the_time_per_image(digits, config, monkeypatch):
+    monkeypatch.setattr(MODULE, "_time_batch", lambda task, split, size, *limits: 0.1 + 0.02 * size)
+    monkeypatch.setattr(MODULE, "_time_inference", lambda task, images: 1e-6)
     cost = probe(config(batch_size=20).trial, digits, device=CPU)
     assert cost.seconds.step == pytest.approx(0.1)
     assert cost.batch_s(config(batch_size=20).trial) == pytest.approx(0.5)
     assert cost.batch_s(config(batch_size=40).trial) == pytest.approx(0.9)
     one_view = config(batch_size=20, method={"views": 1, "beta": 0, "gamma": 0}).trial
-    assert cost.batch_s(one_view) == pytest.approx(0.1 + 0.4 / 2 * 3 / 4), "one of two views, no pass of a teacher"
+    assert cost.batch_s(one_view) == pytest.approx(0.1 + 0.4 / 2 * 3 / 4), "one of two views, no teacher pass"
 
 
-def test_the_time_of_a_training_is_that_of_its_batches_and_looks():
+def test_the_time_of_a_training_is_the_sum_of_its_batches_and_evaluations():
     method = {"views": 1, "beta": 0, "gamma": 0}
     trial = TrialConfig(image_size=8, epochs=5, eval_every=2, batch_size=10, accumulation=2, method=method)
-    batch, look = 1 + 10 * 64 * 3, 2 * 7 * 64
-    # Of 59 images two steps of 20 are whole; the looks are after epochs 2, 4 and 5.
-    assert costing().training_s(trial, train=59, held_out=7) == 5 * 4 * batch + 3 * look
-    assert costing().training_s(trial, train=59, held_out=7, workers=2) == 5 * 2 * batch + 3 * look
+    batch, evaluation = 1 + 10 * 64 * 3, 2 * 7 * 64
+    # 59 images make two full steps of 20; evaluations follow epochs 2, 4 and 5.
+    assert costing().training_s(trial, train=59, held_out=7) == 5 * 4 * batch + 3 * evaluation
+    assert costing().training_s(trial, train=59, held_out=7, workers=2) == 5 * 2 * batch + 3 * evaluation
     tencrop = trial.model_copy(update={"inference": trial.inference.model_copy(update={"tencrop": True})})
-    assert costing().training_s(tencrop, train=59, held_out=7) == 5 * 4 * batch + 13 * look
+    assert costing().training_s(tencrop, train=59, held_out=7) == 5 * 4 * batch + 13 * evaluation
     stages = TrialConfig(image_size=8, batch_size=10, method=method, stages=[{"epochs": 1}, {"epochs": 1}])
-    assert costing().training_s(stages, train=20, held_out=7) == 2 * 2 * batch + 2 * look
+    assert costing().training_s(stages, train=20, held_out=7) == 2 * 2 * batch + 2 * evaluation
 
 
-def test_looks_at_estimates_of_stubborn_classes_count():
+def test_evaluations_for_stubborn_classes_are_counted():
     stubborn = {"probability": 0.5, "update_every": 4}
     trial = TrialConfig(epochs=10, eval_every=3, augment={"stubborn": stubborn})
     assert count_evaluations(trial) == len({3, 4, 6, 8, 9, 10})
 
 
-def test_memory_is_that_of_the_largest_stage_and_a_batch_that_fits_can_be_named():
+def test_memory_is_that_of_the_largest_stage_and_determines_the_largest_batch():
     stages = [{"epochs": 1}, {"epochs": 1, "image_size": 16, "batch_size": 10}]
     trial = TrialConfig(image_size=8, batch_size=20, stages=stages)
     needed = costing().training_bytes(trial)

@@ -139,7 +139,7 @@ def test_predictions_on_other_data_cannot_name_stubborn_classes(finished, config
     _, earlier, _ = finished
     stubborn = {"probability": 0.5, "predictions": str(earlier.predictions("student-final"))}
     other = type(digits)(**{**digits.__dict__, "fingerprint": "another"})
-    with pytest.raises(PredictionsError, match="got held_out of other data"):
+    with pytest.raises(PredictionsError, match="got held_out of different data"):
         Training(config(augment={"stubborn": stubborn}), other, folder, host(), 0)
 
 
@@ -210,7 +210,7 @@ def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, di
 def test_ten_crops_are_made_up_for_where_the_process_died_before_them(config, digits, folder, host, monkeypatch):
     training = config(inference={"tencrop": True})
     with monkeypatch.context() as dying:
-        dying.setattr(Training, "_look_otherwise", _interrupt)
+        dying.setattr(Training, "_run_other_modes", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(training, digits, folder, host())
     assert not folder.predictions("student-final-tencrop").exists()
@@ -232,7 +232,7 @@ def test_merged_data_keep_the_last_looks_weights(config, tmp_path, host):
     train(training, dataset, folder, host())
     result = write_result(folder, 0, "COMPLETE", "accuracy", 4, "wrn_10_1", {})
     assert {figures["epoch"] for figures in result["views"].values()} == {4}
-    assert any("last look" in note for note in result["notes"])
+    assert any("last evaluation" in note for note in result["notes"])
 
 
 def test_whole_images_are_stored_for_the_size_that_is_trained(config):

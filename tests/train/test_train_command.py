@@ -28,14 +28,14 @@ def test_it_trains_into_the_folder_and_says_where(space, tmp_path, capsys):
     assert "epoch 1/1" in printed
     assert f"held-out accuracy {result['value']:.4f}; written to {out}" in printed
 
-    with pytest.raises(StudyError, match="already holds a training that has ended; give another --out"):
+    with pytest.raises(StudyError, match="already holds a finished training; use another --out"):
         command(space, out=out, threads=1)
 
 
 def test_a_folder_with_a_training_of_another_config_is_refused(space, tmp_path, config):
     out = tmp_path / "training"
     write_yaml(out / "config.yaml", config(seed=8).model_dump())
-    with pytest.raises(StudyError, match="holds a training of another config; give another --out"):
+    with pytest.raises(StudyError, match="holds a training with another config; use another --out"):
         command(space, out=out, threads=1)
 
 
@@ -43,7 +43,7 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(space, tmp_path):
     out = tmp_path / "photos"
     out.mkdir()
     (out / "mine.jpg").write_bytes(b"")
-    with pytest.raises(StudyError, match="holds no training; give another --out"):
+    with pytest.raises(StudyError, match="neither an empty folder nor a training; use another --out"):
         command(space, out=out, threads=1)
     assert [path.name for path in out.iterdir()] == ["mine.jpg"]
 

@@ -48,7 +48,7 @@ def test_its_config_is_the_one_it_was_given(finished):
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "keeps_latest": False,
         "num_parameters": sum(p.numel() for p in stored(paths, "student").parameters()),
-        "notes": ["trial.method.rampup_epochs: 5 is more than half the run; shortened to 1.5"],
+        "notes": ["trial.method.rampup_epochs: 5 is more than half of the epochs; shortened to 1.5"],
     }
 
 
@@ -178,8 +178,8 @@ def test_a_batch_larger_than_the_train_split_is_refused(digits, folder, config, 
 def test_a_warm_up_and_a_ramp_up_longer_than_half_the_run_are_shortened_and_noted(digits, folder, config, host):
     train(config(epochs=1, optimizer={"warmup_epochs": 3}), digits, folder, host())
     assert read_json(folder.info)["notes"] == [
-        "trial.optimizer.warmup_epochs: 3 is more than half the run; shortened to 0.5",
-        "trial.method.rampup_epochs: 5 is more than half the run; shortened to 0.5",
+        "trial.optimizer.warmup_epochs: 3 is more than half of the epochs; shortened to 0.5",
+        "trial.method.rampup_epochs: 5 is more than half of the epochs; shortened to 0.5",
     ]
 
 

@@ -25,13 +25,15 @@ def test_folds_may_not_change_between_runs(before: int | None, after: int | None
 def test_a_study_is_of_all_folds() -> None:
     with pytest.raises(SpaceError) as caught:
         space_from(values(folds=3, fold=1), "toy.yaml")
-    assert caught.value.faults == ["toy.yaml: data.fold: must not be set, because a study trains all folds, got 1; remove it"]
+    assert caught.value.faults == [
+        "toy.yaml: data.fold: must not be set, because a study trains all folds, got 1; remove it"
+    ]
 
 
 def test_a_single_training_is_told_to_name_its_fold(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     write_yaml(config, {"data": {"folds": 3}})
-    with pytest.raises(SpaceError, match="a training holds out one of 3 folds, got null; give one, from --set "):
+    with pytest.raises(SpaceError, match="data.fold: must be set if data.folds is 3, got null; use --set "):
         command(config, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -41,6 +43,6 @@ def test_a_fold_that_waits_for_room_on_the_disk_is_told_of(tmp_path: Path) -> No
     listener: Any = type("Listener", (), {"noted": staticmethod(notes.append)})
     watch = DiskWatch(paths, listener)
     write_text(paths.trial(3).fold(1).paused, "waits")
-    watch.look()
+    watch.check()
     (note,) = notes
     assert "paused (trial 3) until there is room" in note

@@ -272,7 +272,7 @@ def test_there_must_be_the_ensemble_and_its_members_must_be_trials(study: StudyP
 
 @pytest.mark.slow
 def test_a_real_refit_leaves_weights_that_learned_from_all_images_but_a_few(
-    small_study: StudyPaths, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small_study: StudyPaths, tmp_path: Path, capfd: pytest.CaptureFixture[str], shared_ray: str
 ) -> None:
     study = copy_of(small_study, tmp_path)
     choose(study, [0, 0])
@@ -284,7 +284,7 @@ def test_a_real_refit_leaves_weights_that_learned_from_all_images_but_a_few(
     trial, before = paths.trial(0), study.trial(0)
     result = read_json(trial.result)
     assert (result["state"], result["epochs_done"]) == ("COMPLETE", 1)
-    assert any("last look" in note for note in result["notes"])
+    assert any("last evaluation" in note for note in result["notes"])
     for view in before.stored_views():
         stored = read_predictions(trial.predictions(view))
         assert len(stored.labels) == 10

@@ -33,7 +33,7 @@ def test_a_study_is_of_all_folds() -> None:
 def test_a_single_training_is_told_to_name_its_fold(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     write_yaml(config, {"data": {"folds": 3}})
-    with pytest.raises(SpaceError, match="data.fold: must be set if data.folds is 3, got null; use --set "):
+    with pytest.raises(SpaceError, match=r"data\.fold: must be set if data.folds is 3, got null; use --set "):
         command(config, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

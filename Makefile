@@ -1,23 +1,23 @@
-# `make search` and `make test` are all a fresh machine needs; both install into .venv first.
+# On a new machine, `make search` and `make test` work at once: they install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STUDY := runs/cr
 SET := best/cr
 JOBS ?= 2
 
-.PHONY: setup search test check lint types bench bench-full soak help
+.PHONY: setup search test test-all test-times check lint types bench bench-full soak help
 
-help:  ## list what can be made
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/.installed  ## make .venv and install everything, pinned
+setup: .venv/.installed  ## create .venv and install everything, with pinned versions
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-search: setup  ## the main job on the embedded digits: search, ensemble, export, report
+search: setup  ## run the whole workflow on the embedded digits: search, ensemble, export, evaluate, report
 	$(BIN)/python -m raysearch.tune spaces/cr.yaml $(if $(wildcard $(STUDY)/study.yaml),--resume)
 	$(BIN)/python -m raysearch.ensemble $(STUDY) --recipe ensembles/greedy.yaml
 	rm -rf $(SET)
@@ -26,30 +26,36 @@ search: setup  ## the main job on the embedded digits: search, ensemble, export,
 	$(BIN)/python -m raysearch.report $(STUDY)
 	@echo
 	@echo "Done. Open $(STUDY)/report.html; the verified ensemble is in $(SET)."
-	@echo "Next, with your own images (a folder of class folders):"
+	@echo "Next, with your own images (a folder with one folder per class):"
 	@echo "  $(BIN)/python -m raysearch.tune spaces/photos32.yaml --data YOUR_FOLDER"
 	@echo "  $(BIN)/python -m raysearch.predict $(SET) SOME_IMAGES"
 
-test: setup  ## run the tests, a file at a time in each of JOBS processes
+test: setup  ## run the tests in JOBS processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-lint: setup
+test-all: setup  ## also run the extra tests: hangs in Ray, the whole soak test, nfnet_f6
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --all
+
+test-times: setup  ## run the tests in one process and count CPU seconds per file, child processes included
+	$(BIN)/python -m pytest -p tests.cpu_seconds
+
+lint: setup  ## check style and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: setup  ## check types with mypy
 	$(BIN)/mypy
 
-check: lint types test  ## what CI runs: ruff, mypy, pytest
+check: lint types test  ## run what CI runs: ruff, mypy, pytest
 
-bench: setup  ## measure the speed against peers (ONLY=name: one row)
+bench: setup  ## measure speed against other libraries (ONLY=name: one row)
 	-@$(MAKE) --no-print-directory .venv-bench/.installed
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-bench-full: bench  ## and build, train and run every backbone at its own size
+bench-full: bench  ## run bench, and one training step of every backbone at its default image size
 	$(BIN)/python -m benchmarks.full_backbones
 
-soak: setup  ## kill searches at random, 24 times, and check that nothing is lost
+soak: setup  ## kill processes of searches 24 times at random and check that no work is lost
 	$(BIN)/python -m benchmarks.soak
 
 .venv-bench/.installed: benchmarks/requirements.txt benchmarks/requirements-no-deps.txt constraints.txt

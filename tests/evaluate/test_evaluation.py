@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, recall_score, top_k_accuracy_score
+from small_study import PARQUET_IMAGES
 
 from raysearch.ensemble.calibration import expected_calibration_error
 from raysearch.errors import DataError, UserError
@@ -32,21 +33,27 @@ def evaluate(small_set: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..
 
 
 @pytest.fixture(scope="module")
-def test_split(small_set: Path) -> tuple[LabelledSplit, np.ndarray, np.ndarray]:
-    """The digits' test split, with the set's vote and that after temperature scaling."""
+def source(tmp_path_factory: pytest.TempPathFactory, write_parquet: Callable[..., Path]) -> Path:
+    """A Parquet source: the first digits as its test split."""
+    return write_parquet(tmp_path_factory.mktemp("source") / "digits", "test", DIGITS)
+
+
+@pytest.fixture(scope="module")
+def test_split(small_set: Path, source: Path) -> tuple[LabelledSplit, np.ndarray, np.ndarray]:
+    """The source's test split, with the set's vote and that after temperature scaling."""
     loaded = load_set(small_set)
-    split = open_split("digits", "test", loaded.image_sizes, loaded.manifest.data)
+    split = open_split(str(source), "test", loaded.image_sizes, loaded.manifest.data)
     probs = loaded.predict({size: dataset.splits["test"].images for size, dataset in split.datasets.items()})
     return split, probs, loaded.calibrated(probs)
 
 
 def test_the_last_line_equals_an_independent_computation(
-    test_split: tuple[LabelledSplit, np.ndarray, np.ndarray], evaluate: Callable[..., dict[str, Any]]
+    test_split: tuple[LabelledSplit, np.ndarray, np.ndarray], source: Path, evaluate: Callable[..., dict[str, Any]]
 ) -> None:
     split, probs, scaled = test_split
     labels, predicted = split.labels, probs.argmax(1)
-    figures = evaluate("digits")
-    assert figures["n"] == 1797 - 100
+    figures = evaluate(source)
+    assert figures["n"] == PARQUET_IMAGES
     normalised = probs / probs.sum(axis=1, keepdims=True)
     expected = {
         "accuracy": np.mean(predicted == labels),
@@ -69,10 +76,11 @@ def test_the_last_line_equals_an_independent_computation(
 def test_the_file_holds_every_class_and_the_whole_confusion(
     tmp_path: Path,
     test_split: tuple[LabelledSplit, np.ndarray, np.ndarray],
+    source: Path,
     evaluate: Callable[..., dict[str, Any]],
 ) -> None:
     labels, predicted = test_split[0].labels, test_split[1].argmax(1)
-    printed = evaluate("digits", out=tmp_path / "new" / "figures.json")
+    printed = evaluate(source, out=tmp_path / "new" / "figures.json")
     written = read_json(tmp_path / "new" / "figures.json")
     assert printed.items() <= written.items()
     assert written["confusion"] == confusion_matrix(labels, predicted).tolist()

@@ -1,10 +1,8 @@
 """A real search with folds, as a user starts it, and what is made of its predictions."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from in_process import tune
 
 from raysearch.config import TrainingConfig
 from raysearch.data.dataset import open_dataset
@@ -16,12 +14,12 @@ from raysearch.paths import StudyPaths
 from raysearch.predictions import joint_sha256, read_predictions
 from raysearch.report.page import write_report
 from raysearch.report.reading import read_study
-from raysearch.tune.store.gain import gain_of
+from raysearch.tune.store.gain import compute_gain
 
 SPACE = """
 study: toy
 data: {source: digits, train_per_class: 4, held_out_per_class: 2, folds: 3}
-resources: {concurrency: 2}
+resources: {concurrency: 1}
 search: {trials: 2, scheduler: none, objective: ensemble_gain, checkpoints_gb: 0.003}
 trial:
   backbone: wrn_10_1
@@ -37,12 +35,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
+def study(tmp_path_factory: pytest.TempPathFactory, shared_ray: str) -> StudyPaths:
     folder = tmp_path_factory.mktemp("folds")
     (folder / "toy.yaml").write_text(SPACE)
-    command = [sys.executable, "-m", "raysearch.tune", str(folder / "toy.yaml"), "--out", str(folder / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = tune(folder / "toy.yaml", "--out", folder / "runs")
+    assert done.exit_code == 0, done.output
     assert done.stderr == ""
     assert "trial   0 started   wrn_10_1, 3 folds of 2 epochs" in done.stdout
     return StudyPaths(folder / "runs" / "toy")
@@ -72,7 +69,7 @@ def test_a_result_is_of_all_folds(study: StudyPaths) -> None:
         whole = read_predictions(trial.predictions(f"{result['role']}-final"))
         log_loss = -np.log(whole.probs[np.arange(60), whole.labels]).mean()
         assert result["value"] == pytest.approx(log_loss, abs=1e-6)
-        assert number == 0 or result["ensemble_gain"] == pytest.approx(gain_of(study, number))
+        assert number == 0 or result["ensemble_gain"] == pytest.approx(compute_gain(study, number))
 
 
 def test_weights_are_dropped_in_all_folds_or_in_none(study: StudyPaths) -> None:

@@ -1,4 +1,7 @@
-"""The two ways in which Ray Train inside Ray Tune hangs (Ray 2.60), each seen, and not seen with ours."""
+"""The two ways in which Ray Train inside Ray Tune hangs (Ray 2.60), each seen, and not seen with ours.
+
+test_several_workers.py has both situations in a shorter search, which runs with every change.
+"""
 
 import json
 import subprocess
@@ -10,7 +13,7 @@ from typing import Any
 import nested
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.extra
 
 
 def started(way: str, case: str, folder: Path) -> "subprocess.Popen[str]":

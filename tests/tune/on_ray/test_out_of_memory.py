@@ -13,7 +13,7 @@ import torch
 from raysearch.config import TrainingConfig
 from raysearch.io import read_json, read_yaml, write_yaml
 from raysearch.paths import TrialPaths
-from raysearch.tune.on_ray.memory import halve_batches, is_out_of_memory, within_memory
+from raysearch.tune.on_ray.memory import halve_batches, is_out_of_memory, retry_with_smaller_batches
 
 
 def written(folder: Path, **trial: Any) -> TrialPaths:
@@ -54,7 +54,7 @@ def test_batches_are_halved_in_every_stage_and_steps_stay_as_large(tmp_path: Pat
     assert [(stage.batch_size, stage.accumulation) for stage in trial.schedule] == [(20, 6), (8, 6)]
     note = paths.smaller_batches.read_text()
     sizes = "trial.batch_size 40 -> 20 and 16 -> 8, trial.accumulation 3 -> 6"
-    assert note == f"out of memory in epoch 1: since then {sizes} (no room)"
+    assert note == f"out of memory in epoch 1: continued with {sizes} (no room)"
 
 
 def test_it_is_done_once(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_second_time_it_is_raised(tmp_path: Path) -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        within_memory(paths, train)
+        retry_with_smaller_batches(paths, train)
     assert tried == [40, 20]
 
 
@@ -90,7 +90,7 @@ def test_other_errors_are_not_tried_again(tmp_path: Path) -> None:
         raise ValueError("of another kind")
 
     with pytest.raises(ValueError, match="of another kind"):
-        within_memory(paths, train)
+        retry_with_smaller_batches(paths, train)
     assert not paths.smaller_batches.exists()
 
 
@@ -108,7 +108,7 @@ def test_a_training_that_the_memory_does_not_do_for_ends_whole_with_smaller_batc
         from raysearch.io import read_yaml, write_yaml
         from raysearch.paths import TrialPaths
         from raysearch.train.training_job import TrainingJob, run_training_job
-        from raysearch.tune.on_ray.memory import within_memory
+        from raysearch.tune.on_ray.memory import retry_with_smaller_batches
 
 
         class Silent:
@@ -120,16 +120,17 @@ def test_a_training_that_the_memory_does_not_do_for_ends_whole_with_smaller_batc
 
         def train(folder, batch_size):
             trial = dict(
-                backbone="wrn_16_2", image_size=64, epochs=1, batch_size=batch_size, precision="float32",
+                backbone="wrn_10_1", image_size=128, epochs=1, batch_size=batch_size, precision="float32",
                 augment=dict(policy="none"), optimizer=dict(name="sgd"),
+                method=dict(views=1, alpha=0, beta=0, gamma=0, aux_weight=0),
             )
-            data = dict(source="digits", train_per_class=10, held_out_per_class=1)
+            data = dict(source="digits", train_per_class=8, held_out_per_class=1)
             paths = TrialPaths(Path(folder) / str(batch_size))
             config = TrainingConfig.model_validate(dict(data=data, trial=trial))
             write_yaml(paths.config, config.model_dump())
             hosted = TrainingJob(paths.root, 0, Path(folder) / "stop", 1)
             run = lambda: run_training_job(TrainingConfig.model_validate(read_yaml(paths.config)), hosted, Silent())
-            within_memory(paths, run)
+            retry_with_smaller_batches(paths, run)
 
 
         def in_use():
@@ -138,7 +139,7 @@ def test_a_training_that_the_memory_does_not_do_for_ends_whole_with_smaller_batc
 
 
         train(sys.argv[1], 40)  # what half the batch takes, the process keeps
-        limit = in_use() + 400 * 2**20
+        limit = in_use() + 250 * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         train(sys.argv[1], 80)
         """
@@ -147,6 +148,6 @@ def test_a_training_that_the_memory_does_not_do_for_ends_whole_with_smaller_batc
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     paths = TrialPaths(tmp_path / "80")
-    assert "out of memory in epoch 1: since then trial.batch_size 80 -> 40" in paths.smaller_batches.read_text()
+    assert "out of memory in epoch 1: continued with trial.batch_size 80 -> 40" in paths.smaller_batches.read_text()
     assert read_json(paths.info)["device"] == "cpu"
     assert len(paths.metrics.read_text().splitlines()) == 1

@@ -1,8 +1,7 @@
 """A search whose trials are trained by two processes each (gloo), every term of the method on, through Ray Train."""
 
 import json
-import subprocess
-import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import ray
+from in_process import search_watched, wait_for
 from optuna.trial import TrialState
+from watching_display import WatchingDisplay
 
 from raysearch.io import read_json
 from raysearch.paths import VIEWS, StudyPaths
@@ -18,42 +20,58 @@ from raysearch.predictions import read_predictions
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 8
-SPACE = """
-study: pairs
-data: {source: digits, train_per_class: 12, held_out_per_class: 5}
-resources: {workers: 2}
-search:
-  trials: 3
-  objective: log_loss
-  scheduler: asha
-  grace: 0.5
-  max_failures: 1
-  first:
-    - {optimizer: {lr: 0.05}}
-    - {optimizer: {lr: 1.0e+30}}
-    - {optimizer: {lr: 1.0e-9}}
-trial:
-  backbone: wrn_10_1
-  image_size: 16
-  epochs: 8
-  batch_size: 20
-  augment: {policy: basic, mixing: both, erasing: 0.2, cutout: 0.2, stubborn: {probability: 0.5, update_every: 2}}
-  method: {alpha: 0.1, beta: 0.5, contrast: features, gather: true, gamma: 1.0, ema_decay: 0.9, aux_weight: 0.4}
-  optimizer: {name: sgd, lr: {loguniform: [0.01, 0.1]}, warmup_epochs: 0}
-"""
+EPOCHS = 6
+KILLED_AT, SLOW_S = 2, 0.5
+SPACE = {
+    "study": "pairs",
+    "data": {"source": "digits", "train_per_class": 6, "held_out_per_class": 5},
+    "resources": {"workers": 2},
+    "search": {
+        "trials": 2,
+        "objective": "log_loss",
+        "scheduler": "asha",
+        "grace": 0.5,
+        "max_failures": 1,
+        "first": [{"optimizer": {"lr": 0.05}}, {"optimizer": {"lr": 1.0e30}}, {"optimizer": {"lr": 1.0e-9}}],
+    },
+    "trial": {
+        "backbone": "wrn_10_1",
+        "image_size": 16,
+        "epochs": EPOCHS,
+        "batch_size": 15,
+        "augment": {
+            "policy": "basic",
+            "mixing": "both",
+            "erasing": 0.2,
+            "cutout": 0.2,
+            "stubborn": {"probability": 0.5, "update_every": 2},
+        },
+        "method": {
+            "alpha": 0.1,
+            "beta": 0.5,
+            "contrast": "features",
+            "gather": True,
+            "gamma": 1.0,
+            "ema_decay": 0.9,
+            "aux_weight": 0.4,
+        },
+        "optimizer": {"name": "sgd", "lr": {"loguniform": [0.01, 0.1]}, "warmup_epochs": 0},
+    },
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Done:
-    """The search, one of whose workers was killed while it trained the first trial."""
+    """The search: one of its workers is killed in the first trial, and the display is slow from then on."""
 
     paths: StudyPaths
-    stdout: str
+    shown: WatchingDisplay
     lines_before: list[str]
     """Of the trial whose worker was killed, just before"""
     restarted_s: float
-    """Seconds from the kill to the next line"""
+    """Seconds from the kill to the next report"""
+    freed_s: float
+    """Seconds from the stopped trial's end until its placement group was gone"""
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
@@ -61,38 +79,60 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+def done(tmp_path_factory: pytest.TempPathFactory, shared_ray: str) -> Done:
     folder = tmp_path_factory.mktemp("pairs of workers")
-    (folder / "pairs.yaml").write_text(SPACE)
     paths = StudyPaths(folder / "pairs")
-    command = [sys.executable, "-m", "raysearch.tune", str(folder / "pairs.yaml"), "--out", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as driver:
-        metrics = paths.trial(0).metrics
-        wait_for(lambda: metrics.is_file() and len(metrics.read_text().splitlines()) >= 2, 240)
-        (worker, *_) = [p for p in psutil.Process(driver.pid).children(recursive=True) if "RayTrainWorker" in title(p)]
-        before = metrics.read_text().splitlines()
-        worker.kill()
-        killed = time.monotonic()
-        # It goes on from the last checkpoint: the file is first cut back to it.
-        wait_for(lambda: len(metrics.read_text().splitlines()) > len(before), 240)
-        restarted_s = time.monotonic() - killed
-        stdout, _ = driver.communicate(timeout=400)
-    assert driver.returncode == 0, stdout
-    return Done(paths, stdout, before, restarted_s)
+    killed: list[float] = []
+    before: list[str] = []
+    restarted, freed = list[float](), list[float]()
+
+    def watch(stopped: float) -> None:
+        wait_for(lambda: not standing_groups(), 60)
+        freed.append(time.monotonic() - stopped)
+
+    def act(event: dict[str, Any]) -> None:
+        reported = event["event"] == "reported"
+        if reported and event["trial"] == 0:
+            if killed and not restarted:
+                restarted.append(time.monotonic() - killed[0])
+            if event["epoch"] == KILLED_AT and not killed:
+                before.extend(paths.trial(0).metrics.read_text().splitlines())
+                next(filter(is_worker, psutil.Process().children(recursive=True))).kill()
+                killed.append(time.monotonic())
+            elif restarted:
+                time.sleep(SLOW_S)
+        elif event["event"] == "ended" and event["trial"] == 2:
+            watcher.append(threading.Thread(target=watch, args=[time.monotonic()]))
+            watcher[0].start()
+
+    watcher = list[threading.Thread]()
+    shown = search_watched(SPACE, folder, act)
+    watcher[0].join()
+    return Done(paths, shown, before, restarted[0], freed[0])
 
 
 def test_the_counts_are_exact_and_asha_stops_the_weak(done: Done) -> None:
     states = [trial.state for trial in done.trials]
-    assert states[:3] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED]
-    assert sum(state in (TrialState.COMPLETE, TrialState.PRUNED) for state in states) == 3
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED]
     stopped = read_json(done.paths.trial(2).result)
     assert stopped["reason"] == "stopped by the scheduler"
     assert stopped["epochs_done"] == EPOCHS // 2
-    assert sorted(done.trials[2].intermediate_values) == [1, 2, 3, 4]
+    assert sorted(done.trials[2].intermediate_values) == [1, 2, 3]
+
+
+def test_a_stopped_trial_frees_its_resources(done: Done) -> None:
+    assert done.freed_s < 10
+
+
+def test_no_report_is_lost_on_a_slow_display(done: Done) -> None:
+    epochs = [event["epoch"] for event in done.shown.named("reported", 0)]
+    assert sorted(set(epochs)) == list(range(1, EPOCHS + 1))
+    assert sorted(done.trials[0].intermediate_values) == list(range(1, EPOCHS + 1))
 
 
 def test_a_killed_worker_costs_an_epoch_at_most(done: Done) -> None:
     lines = done.paths.trial(0).metrics.read_text().splitlines()
+    assert len(done.lines_before) >= KILLED_AT
     assert lines[: len(done.lines_before) - 1] == done.lines_before[:-1]
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
     assert done.restarted_s < 120
@@ -120,15 +160,14 @@ def test_what_ray_train_needed_is_gone(done: Done) -> None:
     assert not done.paths.trial(0).ray.exists()
 
 
-def title(process: psutil.Process) -> str:
+def standing_groups() -> list[Any]:
+    """Placement groups that hold resources."""
+    return [group for group in ray.util.placement_group_table().values() if group["state"] == "CREATED"]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it is a worker of Ray Train."""
     try:
-        return " ".join(process.cmdline())
+        return "RayTrainWorker" in " ".join(process.cmdline())
     except psutil.Error:
-        return ""
-
-
-def wait_for(condition: Any, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        return False

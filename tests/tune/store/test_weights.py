@@ -1,8 +1,6 @@
 """What the trials are worth together, and whose weights a budget keeps."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,9 @@ from raysearch.ensemble.library import is_dropped, load_library
 from raysearch.ensemble.selection import score
 from raysearch.io import read_json, sha256
 from raysearch.paths import StudyPaths, TrialPaths
-from raysearch.tune.store.gain import ensemble_score, estimate, gain_of
-from raysearch.tune.store.weights import by_value, drop_weights
+from raysearch.train.__main__ import command as train_command
+from raysearch.tune.store.gain import compute_gain, estimate_ensemble, score_ensemble
+from raysearch.tune.store.weights import drop_weights, rank_weights
 
 
 @pytest.fixture
@@ -34,33 +33,33 @@ def test_a_gain_is_what_the_ensemble_s_log_loss_falls_by(study: StudyPaths) -> N
     library = load_library(study)
     others = [candidate for candidate in library.candidates if candidate.trial_number != 1]
     expected = (
-        ensemble_score(others, library.labels).log_loss - ensemble_score(library.candidates, library.labels).log_loss
+        score_ensemble(others, library.labels).log_loss - score_ensemble(library.candidates, library.labels).log_loss
     )
-    assert gain_of(study, 1) == pytest.approx(expected)
+    assert compute_gain(study, 1) == pytest.approx(expected)
 
 
 def test_the_first_trial_is_compared_with_a_guess(study: StudyPaths) -> None:
     for number in (1, 2):
         shutil.rmtree(study.trial(number).root)
     library = load_library(study)
-    alone = ensemble_score(library.candidates, library.labels)
-    assert gain_of(study, 0) == pytest.approx(np.log(10) - alone.log_loss)
+    alone = score_ensemble(library.candidates, library.labels)
+    assert compute_gain(study, 0) == pytest.approx(np.log(10) - alone.log_loss)
 
 
 def test_a_copy_of_the_only_trial_gains_nothing(study: StudyPaths) -> None:
     for number in (1, 2):
         shutil.rmtree(study.trial(number).root)
-    before = ensemble_score(load_library(study).candidates, load_library(study).labels)
+    before = score_ensemble(load_library(study).candidates, load_library(study).labels)
     library = load_library(study)
-    twice = ensemble_score([*library.candidates, *library.candidates], library.labels)
+    twice = score_ensemble([*library.candidates, *library.candidates], library.labels)
     assert twice.log_loss == pytest.approx(before.log_loss)
 
 
 def test_the_estimate_is_cross_fitted(study: StudyPaths) -> None:
-    now = estimate(study)
+    now = estimate_ensemble(study)
     assert now.members >= 1
     library = load_library(study)
-    assert now.accuracy <= ensemble_score(library.candidates, library.labels).accuracy + 0.05
+    assert now.accuracy <= score_ensemble(library.candidates, library.labels).accuracy + 0.05
 
 
 def test_the_weights_of_all_folds_count_and_go_together(study: StudyPaths) -> None:
@@ -77,7 +76,7 @@ def test_the_weights_of_all_folds_count_and_go_together(study: StudyPaths) -> No
 
 
 def test_weights_are_kept_by_their_value_until_they_fit(study: StudyPaths) -> None:
-    order = by_value(study)
+    order = rank_weights(study)
     assert sorted(order) == sorted(weights_of(study)), "each once"
     library = load_library(study)
     best = max(library.candidates, key=lambda candidate: score(candidate.probs, library.labels).rank)
@@ -99,7 +98,7 @@ def test_within_the_budget_nothing_is_dropped(study: StudyPaths) -> None:
 
 
 def test_checkpoints_of_trials_that_train_count_and_stay(study: StudyPaths) -> None:
-    before, order = weights_of(study), by_value(study)
+    before, order = weights_of(study), rank_weights(study)
     live = study.trial(9)
     live.checkpoints.mkdir(parents=True)
     live.resume.write_bytes(b"x" * before[order[-1]])
@@ -108,13 +107,10 @@ def test_checkpoints_of_trials_that_train_count_and_stay(study: StudyPaths) -> N
     assert sorted(weights_of(study)) == sorted(order[:-1])
 
 
-@pytest.mark.slow
 def test_what_was_dropped_is_trained_again_to_the_same_bytes(study: StudyPaths, tmp_path: Path) -> None:
     expected = {role: sha256(study.trial(0).weights(role)) for role in ("student", "teacher")}
     list(drop_weights(study, 0))
     assert weights_of(study) == {}
-    command = [sys.executable, "-m", "raysearch.train", str(study.trial(0).config), "--out", str(tmp_path / "again")]
-    done = subprocess.run([*command, "--threads", "1"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    train_command(str(study.trial(0).config), out=tmp_path / "again", threads=1)
     again = TrialPaths(tmp_path / "again")
     assert {role: sha256(again.weights(role)) for role in expected} == expected

@@ -50,4 +50,5 @@ def share_interval(share: float, n: int) -> tuple[float, float]:
     z2 = NORMAL_QUANTILE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL_QUANTILE * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Exactly, the interval contains the share; rounding can exclude a share of 0 or 1.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

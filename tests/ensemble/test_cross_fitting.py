@@ -203,3 +203,10 @@ def test_the_bootstrap_interval_has_the_width_of_the_corrected_normal_one(partit
 )
 def test_the_interval_of_a_share_is_wilson_s(share, n, expected):
     assert share_interval(share, n) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_interval_of_a_share_of_none_or_all_contains_it_exactly(share):
+    for n in range(1, 200):
+        low, high = share_interval(share, n)
+        assert low <= share <= high

@@ -1,4 +1,4 @@
-"""Greedy selection as one would write it down, and libraries that make it hard to do better and find the same."""
+"""A direct implementation of greedy selection, and libraries with many ties and near ties for comparing with it."""
 
 from collections.abc import Sequence
 

@@ -50,7 +50,7 @@ def test_the_best_single_is_that_of_the_whole_library_even_if_no_bag_holds_it():
     assert any(selection.weights[best] == 0 for selection in selections)
 
 
-def test_each_bag_is_told_by_its_own_best_single_and_its_own_score():
+def test_each_bag_has_one_entry_with_its_best_single_and_its_score():
     selection = select(bags=4)
     assert len(selection.picks) == len(selection.trajectory) == selection.best_round == 4
     bags = list(draw_bags(np.arange(12), 4, 0.5, np.random.default_rng(0)))
@@ -69,7 +69,7 @@ def test_weights_sum_to_one_on_any_library():
         assert selection.best_single == select_greedy(probs, labels, 1).picks[0]
 
 
-def test_where_bags_together_cost_too_much_those_of_most_weight_are_selected_from_anew():
+def test_if_all_bags_together_exceed_a_cap_selection_repeats_from_the_heaviest_candidates():
     cap = Cap(np.arange(12), np.ones(12), 4, "max_members")
     without = select().weights
     capped = select_bagged(PROBS, LABELS, 15, bags=10, share=0.5, rng=np.random.default_rng(0), caps=[cap])

@@ -111,7 +111,7 @@ def test_a_plain_mean_that_is_ahead_is_recommended_where_the_selection_is_not_su
     assert "Recommended: the plain mean of the best 12 (method: uniform)" in done.stdout
 
 
-def test_predictions_made_elsewhere_join_and_are_said_not_to_ship(study, write_view, tmp_path):
+def test_added_predictions_become_members_and_the_output_says_that_they_cannot_be_exported(study, write_view, tmp_path):
     write_view(0, strength=0.5)
     ids = [f"{i:03d}" for i in range(60)]
     probs = {

@@ -63,7 +63,7 @@ def test_the_file_has_the_documented_keys(study, ensemble):
     }
 
 
-def test_members_have_weight_sum_to_one_and_stand_by_weight(ensemble):
+def test_members_are_sorted_by_weight_and_weights_sum_to_one(ensemble):
     weights = [member.weight for member in ensemble.members]
     assert min(weights) > 0
     assert sum(weights) == pytest.approx(1)

@@ -61,7 +61,7 @@ def test_what_raysearch_predict_writes_is_read_as_it_is(library, tmp_path):
     assert found.names == ("0000-student-final", "0001-student-final", "other.parquet")
 
 
-def test_a_strong_candidate_from_elsewhere_becomes_a_member_without_a_trial(study, library, tmp_path):
+def test_a_strong_added_candidate_becomes_a_member_without_a_trial(study, library, tmp_path):
     file = write(tmp_path / "other.parquet", table_of(probs_of(strength=6.0)))
     ensemble = build_ensemble(study, QUICK, [file])
     member = next(member for member in ensemble.members if member.trial is None)

@@ -76,7 +76,7 @@ def test_disagreement_is_the_share_of_samples_with_another_top_class():
     assert found.mean == pytest.approx(1 / 3)
 
 
-def test_equal_members_never_disagree_and_a_single_one_has_nobody_to_disagree_with():
+def test_equal_members_never_disagree_and_a_single_member_has_no_disagreement():
     probs = np.eye(3)[[0, 1, 2]]
     assert measure_disagreement([probs, probs]).mean == 0
     assert measure_disagreement([probs]) is None

@@ -35,7 +35,7 @@ def test_the_curves_of_every_trial_are_drawn_and_one_legend_entry_switches_each_
     assert teacher["x"] == [1, 2, *range(3, 31, 3)]  # only the epochs with an evaluation
 
 
-def test_a_panel_stands_for_each_parameter_that_varies(root):
+def test_each_parameter_that_varies_has_a_panel(root):
     panels = plot_parameters(read_study(root))
     assert set(panels) >= {"alpha", "beta", "lr", "policy", "training time (minutes)"}
     assert panels["alpha"]["layout"]["xaxis"]["type"] == "log"

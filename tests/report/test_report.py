@@ -35,7 +35,7 @@ def test_a_study_is_read_with_its_states_and_curves(root):
     assert study.headline.name == "greedy"
 
 
-def test_the_headline_sets_the_cross_fitted_figure_beside_the_in_sample_one(page):
+def test_the_headline_shows_the_cross_fitted_and_the_in_sample_figure(page):
     headline = section(page, "headline")
     assert re.findall(r"<strong>(.*?)</strong>", headline) == ["93.1 %", "90.4 %", "+2.7"]
     assert "in-sample 94.5 %" in headline
@@ -106,7 +106,7 @@ def test_the_headline_of_a_search_for_gain_is_the_greatest_gain(tmp_path):
     assert "log loss 0.700" in headline
 
 
-def test_equal_gains_are_told_apart_by_log_loss_and_an_unknown_one_comes_after_them(tmp_path):
+def test_equal_gains_are_ranked_by_log_loss_and_unknown_gains_come_last(tmp_path):
     paths = write_gain_study(tmp_path)
     write_trial(paths, 0, value=0.5, ensemble_gain=0.0)
     write_trial(paths, 1, value=0.4, ensemble_gain=0.0)
@@ -129,7 +129,7 @@ def test_with_folds_the_value_is_that_of_the_out_of_fold_predictions(page, tmp_p
     assert "fold" not in section(page, "leaderboard")
 
 
-def test_reasons_and_notes_stand_beside_the_state(tmp_path):
+def test_reasons_and_notes_are_shown_with_the_state(tmp_path):
     paths = write_bare_study(tmp_path)
     note = "out of memory in epoch 3: continued with trial.batch_size 50 -> 25, trial.accumulation 1 -> 2 (no room)"
     write_trial(paths, 0, notes=["one <thing>", note])
@@ -173,7 +173,7 @@ def test_members_are_listed_with_weight_and_linked_to_their_trial(page):
     assert 'id="trial-6"' in page
 
 
-def test_each_ensemble_shows_both_figures_beside_those_of_the_best_single_model(page):
+def test_each_ensemble_shows_both_figures_and_those_of_the_best_single_model(page):
     table = rows(section(page, "ensembles"))
     assert ["Accuracy, cross-fitted", "93.1 %", "90.4 %", "91.9 %"] in table  # the last: the plain mean's
     assert ["Accuracy, in-sample", "94.5 %", "91.5 %", "92.1 %"] in table
@@ -215,7 +215,7 @@ def test_an_ensemble_that_an_earlier_version_wrote_is_shown_with_what_it_has(tmp
     assert ["6", "teacher-final", "0.400"] in [row[:3] for row in table if len(row) == 5]
 
 
-def test_a_member_made_elsewhere_is_shown_by_its_file(tmp_path):
+def test_an_added_member_is_shown_by_its_file_name(tmp_path):
     paths = write_bare_study(tmp_path)
     write_ensemble(paths, members=[{"trial": None, "view": "other.parquet", "weight": 1.0, "contribution": None}])
     assert ["–", "other.parquet", "1.000", "–", "–"] in rows(section(render(read_study(tmp_path)), "ensembles"))

@@ -304,7 +304,7 @@ class TrialConfig(Section):
         return any(stage.method.aux_weight > 0 for stage in self.schedule)
 
     def _merge_stage(self, index: int) -> "TrialConfig":
-        # `also_at` belongs to the whole training. A stage may train at one of its sides, which the check would refuse.
+        # `also_at` belongs to the whole training. A stage may train at one of its sides, which the check would reject.
         values = self.model_dump(exclude={"stages": True, "epochs": True, "inference": {"also_at"}})
         for key, value in self.stages[index].items():
             is_section = isinstance(values.get(key), dict) and isinstance(value, dict)
@@ -341,9 +341,9 @@ class TrialConfig(Section):
                 except ValidationError as error:
                     faults += list_faults(TrialConfig, error, f"stages.{index}")
         for path in SAME_IN_ALL_STAGES:
-            found = {str(reduce(getattr, path.split("."), stage)) for stage in (self.schedule if not faults else ())}
-            if len(found) > 1:
-                faults.append(f"stages: {path} must be the same in every stage, got {', '.join(sorted(found))}")
+            distinct = {str(reduce(getattr, path.split("."), stage)) for stage in (self.schedule if not faults else ())}
+            if len(distinct) > 1:
+                faults.append(f"stages: {path} must be the same in every stage, got {', '.join(sorted(distinct))}")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -70,10 +70,12 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             "probs": pa.FixedSizeListArray.from_arrays(flat, len(predictions.classes)),
         }
     ).replace_schema_metadata({_KEY: json.dumps(metadata)})
-    with replacing(path) as aside, pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-        out.write_table(
-            table, max_chunksize=max(1, table.num_rows)
-        )  # one record batch: no copy when read
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as out,
+    ):
+        out.write_table(table, max_chunksize=max(1, table.num_rows))  # one record batch: no copy when read
 
 
 def read_predictions(path: Path) -> Predictions:

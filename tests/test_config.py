@@ -35,12 +35,12 @@ def faults(values, section=TrainingConfig, prefix=""):
         (None, "a.yaml: top level: expected a mapping, got None"),
     ],
 )
-def test_a_mistake_is_named_by_file_path_value_and_what_to_do(values, fault):
+def test_a_fault_names_file_path_value_and_remedy(values, fault):
     (found,) = faults(values)
     assert found.startswith(fault)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_faults_are_reported_together():
     found = faults({"trial": {"epochs": 0, "method": {"tau": 0.0, "x": 1}}, "data": {"seed": "a"}})
     assert {line.split(": ")[1] for line in found} == {
         "trial.epochs",
@@ -82,7 +82,7 @@ def test_a_training_config_survives_a_round_trip_through_yaml(config, tmp_path):
     assert validate(TrainingConfig, read_yaml(tmp_path / "config.yaml"), "config.yaml") == config
 
 
-def test_the_defaults_are_the_methods():
+def test_the_defaults_are_those_of_the_method():
     method = MethodConfig()
     assert (method.alpha, method.log_floor, method.beta, method.gamma) == (0.01, -4.0, 0.5, 1.0)
     assert (method.delta, method.tau, method.ema_decay) == (0.005, 0.1, 0.999)
@@ -112,12 +112,12 @@ def test_a_user_error_keeps_its_faults_across_processes():
     assert (type(error), error.faults, str(error)) == (SpaceError, ["one", "two"], "one\ntwo")
 
 
-def test_a_near_name_is_suggested_and_else_the_known_ones_are_listed():
+def test_a_similar_name_is_suggested_otherwise_the_known_names_are_listed():
     assert did_you_mean("trian", ["train", "test"]) == "; did you mean 'train'?"
     assert did_you_mean("zzz", ["train", "test"]) == "; known: test, train"
 
 
-def test_paths_are_shown_relative_to_the_working_folder_where_they_lie_below_it(tmp_path, monkeypatch):
+def test_paths_inside_the_working_folder_are_shown_relative_to_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert display_path(tmp_path / "a" / "b.yaml") == "a/b.yaml"
     assert display_path(tmp_path.parent / "b.yaml") == str(tmp_path.parent / "b.yaml")

@@ -31,7 +31,7 @@ def test_a_yaml_number_is_a_float(text, value):
 
 
 @pytest.mark.parametrize("text", ["1e", "e5", "1e5x", "v1e5", "1.2.3", "'1e5'", "."])
-def test_what_only_looks_like_a_number_stays_a_string(text):
+def test_text_that_resembles_a_number_stays_a_string(text):
     assert parse_yaml(text) == text.strip("'")
 
 
@@ -41,7 +41,7 @@ def test_whole_numbers_and_words_are_what_yaml_says():
 
 
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "{a: 1, b: {}, a: 3}", "b:\n  a: 1\n  a: 1\n"])
-def test_a_key_that_stands_twice_is_refused_with_its_line(text, tmp_path):
+def test_a_repeated_key_is_refused_with_its_line(text, tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"a.yaml: not valid YAML: line \d: key 'a' is repeated"):
@@ -146,12 +146,12 @@ def test_replacing_leaves_the_old_file_and_nothing_else_when_the_block_raises(tm
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_being_written_is_no_file_of_its_kind(tmp_path):
+def test_a_temporary_file_does_not_match_the_pattern_of_the_final_one(tmp_path):
     with replacing(tmp_path / "a.json") as aside:
         aside.touch()
         assert list(tmp_path.glob("*.json")) == []
 
 
-def test_sha256_is_that_of_the_bytes(tmp_path):
+def test_sha256_hashes_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 1000)
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc" * 1000).hexdigest()

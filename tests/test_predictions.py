@@ -61,7 +61,7 @@ def test_probabilities_are_read_only_and_mapped_not_copied(tmp_path):
         found.probs[0, 0] = 1
 
 
-def test_no_samples_at_all_survive_a_round_trip(tmp_path):
+def test_an_empty_file_survives_a_round_trip(tmp_path):
     empty = replace(PREDICTIONS, sample_ids=(), labels=np.zeros(0, np.int32), probs=np.zeros((0, 2), np.float32))
     write_predictions(tmp_path / "empty.arrow", empty)
     assert read_predictions(tmp_path / "empty.arrow").probs.shape == (0, 2)
@@ -100,7 +100,7 @@ def test_a_malformed_file_is_named(spoil, tmp_path):
     assert str(raised.value).startswith(f"{path}: cannot be read as predictions (")
 
 
-def test_shapes_that_do_not_fit_are_our_own_mistake():
+def test_shapes_that_do_not_fit_fail_an_assertion():
     with pytest.raises(AssertionError, match=r"probs \(3, 2\), expected \(3, 3\)"):
         replace(PREDICTIONS, classes=("ape", "bee", "cat"))
 

@@ -1,4 +1,4 @@
-"""Every space file that is shipped: it validates whole, and in a shrunken form it trains."""
+"""Every included space file validates, and trains in a reduced form."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Silent:
 
 
 def trials_of(space):
-    """A drawn trial, the first ones of the file, and of an ablation the first row and the last."""
+    """A drawn trial, the trials of `search.first`, and the first and last row of an ablation."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     if space.ablation:
         wanted = [space.ablation.trainings[i].fixed for i in (0, len(space.ablation.trainings) // 2)]
@@ -36,7 +36,7 @@ def trials_of(space):
 
 
 def shrunken(trial):
-    """The same training at an epoch a stage, on few small images, with a small backbone."""
+    """The same training with one epoch per stage, few small images and a small backbone."""
     small = {"backbone": "resnet10_small", "drop_path_rate": None, "batch_size": 5, "accumulation": 1}
     values = trial.model_dump() | small
     if trial.stages:

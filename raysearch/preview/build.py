@@ -11,7 +11,7 @@ from raysearch.config import TrainingConfig
 from raysearch.preview.rows import build_rows, first_trial
 from raysearch.preview.sheet import draw_sheet, pick_samples
 from raysearch.space import load_space
-from raysearch.train.stage import open_training_data, train_split
+from raysearch.train.stage import open_train_split, open_training_data
 
 
 def preview_sheet(space_file: Path, overrides: Sequence[str], count: int) -> Image.Image:
@@ -23,7 +23,7 @@ def preview_sheet(space_file: Path, overrides: Sequence[str], count: int) -> Ima
     trial = first_trial(space)
     stage = trial.schedule[0]
     dataset = open_training_data(TrainingConfig(data=space.data, trial=trial))
-    train = train_split(dataset, stage)
+    train = open_train_split(dataset, stage)
     chosen = pick_samples(train.labels, count)
     images = train.images[chosen]
     if isinstance(images, np.ndarray):

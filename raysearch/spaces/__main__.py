@@ -27,10 +27,10 @@ def command(
         print(known[stem].read_text(encoding="utf-8"), end="")
         return
     files = {"spaces": list_shipped_files("spaces"), "ensembles": list_shipped_files("ensembles")}
-    width = max(len(stem) for found in files.values() for stem in found)
-    for number, (kind, found) in enumerate(files.items()):
+    width = max(len(stem) for paths in files.values() for stem in paths)
+    for number, (kind, paths) in enumerate(files.items()):
         print(("\n" if number else "") + SECTIONS[kind] + ":")
-        for stem, path in found.items():
+        for stem, path in paths.items():
             print(f"  {stem:<{width}}  {read_summary(path)}")
 
 

@@ -73,8 +73,8 @@ def write_best(
     mode: InferenceMode,
 ) -> None:
     """Write a role's weights, and the predictions and features of these weights."""
-    with replacing(paths.weights(role)) as aside:
-        save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, aside)
+    with replacing(paths.weights(role)) as temporary:
+        save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, temporary)
     _write_views(paths, number, role, collect_views(role, inference, fusion, mode), dataset)
     _write_features(paths.features(role), dataset.splits["held_out"].sample_ids, inference.features)
 
@@ -123,5 +123,9 @@ def _write_features(path: Path, sample_ids: tuple[str, ...], features: np.ndarra
         "features": pa.FixedSizeListArray.from_arrays(flat, features.shape[1]),
     }
     table = pa.table(columns)
-    with replacing(path) as aside, pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as out,
+    ):
         out.write_table(table)

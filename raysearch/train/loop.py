@@ -33,7 +33,7 @@ from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
 from raysearch.train.result import read_metrics
 from raysearch.train.resume import restore, save
-from raysearch.train.stage import Stage, collect_notes, stubborn_at_start, train_split
+from raysearch.train.stage import Stage, collect_notes, load_initial_stubborn, open_train_split
 from raysearch.train.task import Task
 
 STOP_EVERY = 10
@@ -101,7 +101,7 @@ class Training:
         torch.manual_seed(self.trial.seed)
         self.task = Task(self.trial, len(dataset.classes), self.world)
         self.roles = {"student": self.task.student.classifier, "teacher": self.task.teacher.model}
-        self.is_stubborn = stubborn_at_start(self.trial, dataset)
+        self.is_stubborn = load_initial_stubborn(self.trial, dataset)
         self.stages = self._stages()
         self.lines: list[dict[str, Any]] = []
         self.info: dict[str, Any] = {}
@@ -111,7 +111,7 @@ class Training:
         stages: list[Stage] = []
         epochs = steps = 0
         for number, config in enumerate(self.trial.schedule):
-            split = train_split(self.dataset, config)
+            split = open_train_split(self.dataset, config)
             stage = Stage(config, number, split, self.world, epochs, steps)
             if stage.steps_per_epoch == 0:
                 images_per_step = config.batch_size * config.accumulation * self.world.size
@@ -265,7 +265,7 @@ class Training:
     def _update_stubborn(self, stage: Stage, epoch: int) -> None:
         """Update the stubborn classes from the recalls of the latest evaluation."""
         stubborn = stage.config.augment.stubborn
-        if not stage.estimates_at(epoch):
+        if not stage.updates_stubborn_after(epoch):
             return
         flags = torch.zeros(len(self.dataset.classes), dtype=torch.uint8)
         if self.world.is_main:

@@ -24,7 +24,7 @@ from raysearch.train.distributed import World
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.optimizer import build_optimizer
 from raysearch.train.resource_check import Cost, Seconds, count_passes, count_pixels
-from raysearch.train.stage import Stage, train_split
+from raysearch.train.stage import Stage, open_train_split
 from raysearch.train.task import Student, Task
 
 SMALL_BATCH = 2
@@ -117,7 +117,7 @@ def _measure_seconds(task: Task, dataset: Dataset, full_batch: int, limit_s: flo
     work, pixel_s = count_pixels(stage) * count_passes(stage), _time_inference(task, SMALL_BATCH)
     if SMALL_BATCH * work * TRAIN_TO_INFERENCE * pixel_s > longest:
         return Seconds(0.0, TRAIN_TO_INFERENCE * pixel_s, pixel_s, 0)
-    split = train_split(dataset, stage)
+    split = open_train_split(dataset, stage)
     small_s = _time_batch(task, split, SMALL_BATCH, threads, limit_s / 4, QUICK_S)
     image_s, step_s, measured = small_s / SMALL_BATCH, 0.0, SMALL_BATCH
     if full_batch > SMALL_BATCH and full_batch * image_s < longest:

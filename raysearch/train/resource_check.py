@@ -72,12 +72,12 @@ class Cost:
 
     def training_bytes(self, trial: TrialConfig) -> float:
         """Memory of one process for networks, gradients, optimizer and activations, in the largest stage."""
-        stage = largest_stage(trial)
+        stage = find_largest_stage(trial)
         return self._fixed_bytes + stage.batch_size * self._image_bytes(stage)
 
     def batch_within(self, trial: TrialConfig, available_bytes: float) -> int:
         """The largest batch size with which the largest stage fits into ``available_bytes``."""
-        return max(0, int((available_bytes - self._fixed_bytes) / self._image_bytes(largest_stage(trial))))
+        return max(0, int((available_bytes - self._fixed_bytes) / self._image_bytes(find_largest_stage(trial))))
 
     @property
     def _fixed_bytes(self) -> float:
@@ -116,7 +116,7 @@ def count_evaluations(stage: TrialConfig) -> int:
     )
 
 
-def largest_stage(trial: TrialConfig) -> TrialConfig:
+def find_largest_stage(trial: TrialConfig) -> TrialConfig:
     """The stage with the most pixels in a batch."""
     return max(trial.schedule, key=lambda stage: stage.batch_size * count_pixels(stage))
 

@@ -23,8 +23,8 @@ def save(path: Path, task: Task, optimizer: Optimizer, is_stubborn: Tensor | Non
         "is_stubborn": is_stubborn,
         "epochs_done": epochs_done,
     }
-    with replacing(path) as aside:
-        torch.save(state, aside)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def restore(path: Path, task: Task) -> tuple[int, dict[str, Any], Tensor | None]:

@@ -41,14 +41,14 @@ class Stage:
         """Make a new optimizer. A stage continues with the weights of the one before, and without its momentum."""
         self.optimizer = build_optimizer(student, self.config.optimizer)
 
-    def estimates_at(self, epoch: int) -> bool:
+    def updates_stubborn_after(self, epoch: int) -> bool:
         """Whether the stubborn classes are updated after ``epoch``."""
         stubborn = self.config.augment.stubborn
         return stubborn.probability > 0 and epoch % stubborn.update_every == 0
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the held-out split is evaluated after ``epoch``."""
-        return epoch % self.config.eval_every == 0 or self.estimates_at(epoch)
+        return epoch % self.config.eval_every == 0 or self.updates_stubborn_after(epoch)
 
     def step(self, task: Task, batch: Batch, epoch: int, number: int) -> dict[str, Tensor]:
         """Train on one batch, the ``number``-th of its epoch from 0. The last of each `accumulation` batches updates
@@ -85,7 +85,7 @@ def open_training_data(config: TrainingConfig) -> Dataset:
     return dataset
 
 
-def train_split(dataset: Dataset, stage: TrialConfig) -> Split:
+def open_train_split(dataset: Dataset, stage: TrialConfig) -> Split:
     """The images that ``stage`` trains on: whole images for `crop: resized`, otherwise squares of its size."""
     is_whole = stage.augment.crop == "resized"
     if is_whole == dataset.whole_train and (is_whole or stage.image_size == dataset.image_size):
@@ -93,7 +93,7 @@ def train_split(dataset: Dataset, stage: TrialConfig) -> Split:
     return open_dataset(dataset.config, stage.image_size, whole_train=is_whole).splits["train"]
 
 
-def stubborn_at_start(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
+def load_initial_stubborn(trial: TrialConfig, dataset: Dataset) -> Tensor | None:
     """Stubborn classes from the held-out predictions of an earlier training, bool [classes]; None if no file is
     configured.
 

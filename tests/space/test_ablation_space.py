@@ -1,4 +1,4 @@
-"""An ablation's tables: which trainings they are, and what is wrong with them, by file and dotted path."""
+"""The tables of an ablation: the trainings that they make, and the messages for their faults."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def trainings(space):
     return [(training.fixed, training.rows) for training in space.ablation.trainings]
 
 
-def test_a_row_is_laid_over_the_one_above_or_over_the_one_it_names():
+def test_a_row_changes_the_row_above_or_the_row_in_over():
     rows = {row.name: row for row in space_of({"terms": TERMS}).ablation.tables[0].rows}
     assert [row.over for row in rows.values()] == [None, "plain", "+ alpha", "+ aux", "plain"]
     aux, other = rows["+ aux"].config, rows["other mixing"].config
@@ -43,7 +43,7 @@ def test_a_row_is_laid_over_the_one_above_or_over_the_one_it_names():
     assert (rows["+ alpha"].theirs, rows["fused"].view) == ({"AR": 59.5}, "student-fused")
 
 
-def test_rows_of_equal_values_share_a_training_whichever_table_they_stand_in():
+def test_rows_with_equal_values_share_a_training_also_across_tables():
     assert trainings(space_of({"terms": TERMS, "again": AGAIN}, seeds=1)) == [
         ({"seed": 0}, ("terms: plain",)),
         ({"method": {"alpha": 0.5}, "seed": 0}, ("terms: + alpha",)),
@@ -55,7 +55,7 @@ def test_rows_of_equal_values_share_a_training_whichever_table_they_stand_in():
     ]
 
 
-def test_every_row_is_trained_with_the_same_seeds_one_seed_after_the_other():
+def test_every_row_is_trained_with_the_same_seeds_ordered_by_seed():
     space = space_of({"terms": TERMS}, trial={"seed": 7}, seeds=3)
     assert space.ablation.seeds == (7, 8, 9)
     assert [fixed["seed"] for fixed, _ in trainings(space)] == [7] * 4 + [8] * 4 + [9] * 4
@@ -63,7 +63,7 @@ def test_every_row_is_trained_with_the_same_seeds_one_seed_after_the_other():
     assert by_seed[0] == by_seed[1] == by_seed[2]
 
 
-def test_the_search_is_then_these_trainings_each_to_its_end():
+def test_the_search_of_an_ablation_runs_exactly_its_trainings():
     space = space_of({"terms": TERMS}, seeds=2)
     assert (space.search.trials, space.search.scheduler) == (8, "none")
     assert space.search.first == [fixed for fixed, _ in trainings(space)]
@@ -73,12 +73,12 @@ def test_the_search_is_then_these_trainings_each_to_its_end():
     assert configs[7] == rows[4].config.model_copy(update={"seed": 1})
 
 
-def test_only_some_tables_are_trained_where_only_names_them():
+def test_only_selects_the_tables_to_train():
     space = space_of({"terms": TERMS, "again": AGAIN}, only=["again"], seeds=1)
     assert trainings(space) == [({"method": {"alpha": 0.5, "aux_weight": 0.4}, "seed": 0}, ("again: both at once",))]
 
 
-def test_a_stored_ablation_is_the_same_space_again_and_a_search_has_none():
+def test_a_stored_ablation_gives_the_same_space_and_a_search_has_none():
     space = space_of({"terms": TERMS, "again": AGAIN}, only=["terms"])
     assert space_from(space.resolved, "study.yaml") == space
     search = space_from({"study": "s"}, "a.yaml")
@@ -148,7 +148,7 @@ def test_a_mistake_is_one_line_with_its_place(ablation, fault):
     assert raised.value.faults == [f"a.yaml: ablation.{fault}"]
 
 
-def test_mistakes_of_several_rows_and_tables_are_told_at_once():
+def test_faults_of_several_rows_and_tables_are_reported_together():
     wrong = {"title": "T", "rows": [{"name": "a", "set": {"dropout": 2}}, {"name": "b", "over": "c"}]}
     with pytest.raises(SpaceError) as raised:
         space_of({"t": wrong, "u": {"title": "U", "rows": [{"name": "a", "set": {"epochs": 0}}]}})
@@ -159,7 +159,7 @@ def test_mistakes_of_several_rows_and_tables_are_told_at_once():
     ]
 
 
-def test_a_trial_that_is_still_to_be_drawn_is_refused():
+def test_an_ablation_refuses_distributions():
     with pytest.raises(SpaceError) as raised:
         space_of({"terms": TERMS}, trial={"dropout": {"uniform": [0, 0.5]}})
     assert raised.value.faults == [
@@ -185,7 +185,7 @@ def file(tmp_path, monkeypatch):
     return Path("a.yaml")
 
 
-def test_what_a_file_says_of_a_search_is_passed_over_but_for_the_time_limit(file):
+def test_an_ablation_ignores_search_values_of_a_file_except_the_time_limit(file):
     space = load_space(file)
     assert (space.search.trials, space.search.timeout_s) == (4, 60)
     assert all("dropout" not in fixed for fixed in space.search.first)
@@ -221,7 +221,7 @@ def tables():
     return {table.key: table for table in load_space(SPACES / "ablation.yaml").ablation.tables}
 
 
-def test_the_figures_beside_ours_are_the_published_ones(tables):
+def test_theirs_are_the_published_figures(tables):
     theirs = {key: [row.theirs.get("AR") for row in tables[key].rows] for key in ("table2", "table3")}
     assert theirs["table2"] == [58.77, 57.25, 55.21, 57.75, 57.22, 54.76]
     assert theirs["table3"] == [58.77, 59.50, 60.69, 61.46, 61.62, 61.71]
@@ -250,7 +250,7 @@ def test_at_equal_passes_every_row_has_two_views_and_as_many_epochs(tables, key)
     assert len({(config.epochs, config.batch_size) for config in configs}) == 1
 
 
-def test_each_sweep_varies_one_value_about_the_whole_method(tables):
+def test_each_sweep_changes_one_value_of_the_whole_method(tables):
     full = tables["table3"].rows[-1].config
     for name in ("alpha", "beta", "gamma", "delta"):
         rows = tables[f"figure4-{name}"].rows

@@ -1,4 +1,4 @@
-"""Which spaces may follow another in the same study, and what the others are told."""
+"""Which changes of a space a study accepts, and the messages for the others."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def backbones(**options: Any) -> dict[str, Any]:
         (backbones(wrn_16_1={"dropout": 0.1}), {**backbones(), "dropout": {"choice": [0.3, 0.1]}}),
     ],
 )
-def test_what_only_grows_is_no_fault(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_growth_is_not_a_fault(before: dict[str, Any], after: dict[str, Any]) -> None:
     assert find_growth_faults(space_of(before), space_of(after)) == []
 
 
@@ -143,7 +143,7 @@ def test_other_changes_are_faults_with_place_old_value_new_value_and_rule(
     assert find_growth_faults(space_of(before), space_of(after)) == [fault]
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_together() -> None:
     before = space_of({"epochs": 2, "dropout": {"uniform": [0, 0.5]}}, objective="accuracy", first=[{"dropout": 0}])
     after = space_of({"epochs": 3, "dropout": {"uniform": [0.1, 0.5]}}, objective="log_loss")
     places = [fault.split()[0] for fault in find_growth_faults(before, after)]
@@ -162,7 +162,7 @@ def test_first_trials_may_only_be_added_at_the_end() -> None:
     ]
 
 
-def test_how_and_how_long_is_searched_may_change() -> None:
+def test_sampler_scheduler_and_limits_may_change() -> None:
     other = space_of(trials=99, timeout_s=1.0, sampler="random", scheduler="none", grace=0.5, max_failures=0, seed=7)
     assert find_growth_faults(space_of(), other) == []
 
@@ -178,7 +178,7 @@ def test_a_search_and_an_ablation_do_not_become_one_another() -> None:
     ]
 
 
-def test_an_ablation_may_have_other_rows_but_no_other_trial() -> None:
+def test_an_ablation_may_change_its_rows_but_not_its_trial() -> None:
     def ablation(rows: list[dict[str, Any]], trial: dict[str, Any], seeds: int) -> Space:
         tables = {"t": {"title": "T", "rows": rows}}
         return space_from({"study": "s", "ablation": {"tables": tables, "seeds": seeds}, "trial": trial}, "s.yaml")
@@ -191,13 +191,13 @@ def test_an_ablation_may_have_other_rows_but_no_other_trial() -> None:
 
 
 @pytest.mark.parametrize("name", ["cr", "photos32"])
-def test_a_space_of_ours_may_follow_itself(name: str) -> None:
+def test_an_included_space_may_continue_itself(name: str) -> None:
     space = load_space(SPACES / f"{name}.yaml")
     assert find_growth_faults(space_from(space.resolved, "study.yaml"), space) == []
 
 
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4))
-def test_a_range_may_follow_just_those_whose_every_value_it_holds(bounds: list[int]) -> None:
+def test_a_range_may_continue_only_ranges_that_it_contains(bounds: list[int]) -> None:
     low, high, new_low, new_high = (*sorted(bounds[:2]), *sorted(bounds[2:]))
     before = space_of({"method": {"rampup_epochs": {"int": [low, high]}}})
     after = space_of({"method": {"rampup_epochs": {"int": [new_low, new_high]}}})

@@ -1,4 +1,4 @@
-"""What a space with mistakes says: all of them, each once, with file, path, value and nearest name."""
+"""The messages for faults in a space file: all of them, once each, with file, path, value and nearest name."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -144,16 +144,16 @@ def test_one_mistake_in_another_section_is_one_line(rest, fault):
         ("search.trials=many", "search.trials: input should be a valid integer, got 'many'"),
     ],
 )
-def test_a_mistake_in_set_says_so(text, fault):
+def test_a_fault_in_set_names_set(text, fault):
     assert faults(overrides=[text]) == [f"--set: {fault}"]
 
 
-def test_set_that_is_no_yaml_says_which():
+def test_set_that_is_not_yaml_is_named():
     [fault] = faults(overrides=["trial.epochs=[1"])
     assert fault.startswith("--set: trial.epochs: not valid YAML: ")
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_file():
+def test_all_faults_are_reported_together_each_with_its_file():
     Path("base.yaml").write_text(
         "study: s\nserach: {}\ntrial: {dropout: 2, method: {alpha: {uniform: [1, 0]}, tau: 0}}", encoding="utf-8"
     )
@@ -195,7 +195,7 @@ def test_extends_takes_one_path(value):
     assert fault.startswith("a.yaml: extends: expected a path, got ")
 
 
-def test_files_that_extend_each_other_in_a_circle_are_refused():
+def test_files_that_extend_each_other_in_a_cycle_are_refused():
     Path("b.yaml").write_text("extends: c.yaml", encoding="utf-8")
     Path("c.yaml").write_text("extends: a.yaml", encoding="utf-8")
     cycle = "a.yaml -> b.yaml -> c.yaml -> a.yaml"

@@ -1,4 +1,4 @@
-"""Reading a space: files that extend each other, `--set`, and what comes out."""
+"""Reading a space: files that extend each other, `--set`, and the result."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -104,7 +104,7 @@ def test_set_reaches_every_section_and_the_last_one_wins(write):
     assert space.resolved["search"]["trials"] == 7
 
 
-def test_set_wins_over_first_trials_and_over_what_options_bring(write):
+def test_set_wins_over_first_trials_and_over_overrides_of_options(write):
     space = load_space(write("base.yaml", BASE), ["trial.method.alpha=0.7", "trial.optimizer.lr=0.3"])
     assert space.search.first == [{"backbone": "wide"}, {"method": {"beta": 0.0}}]
     assert [name for name, _ in space.trial.parameters()] == ["backbone"]
@@ -158,7 +158,7 @@ def test_shipped_spaces_search_what_the_papers_do_over_three_backbones(name):
     assert baseline["augment"] == paper["augment"]
 
 
-def test_the_default_space_brings_a_learning_rate_range_for_each_backbone():
+def test_the_default_space_has_a_learning_rate_range_for_each_backbone():
     space = load_space(SPACES / "cr.yaml")
     assert space.trial.values("backbone") == ("wrn_10_1", "wrn_16_1", "resnet10_small")
     rates = [name for name, _ in space.trial.parameters() if name.startswith("optimizer.lr[")]

@@ -1,4 +1,4 @@
-"""Drawing a trial: what is asked of Optuna, under which name, and what comes of it."""
+"""Drawing a trial: which parameters are suggested, under which names, and the resulting config."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ SPACES = Path(__file__).resolve().parents[2] / "spaces"
 
 
 class FakeTrial:
-    """Answers with ``answers``, else at random; keeps what was asked."""
+    """Suggests ``answers``, or random values, and records the suggestions."""
 
     def __init__(self, seed: int = 0, answers: Mapping[str, Any] | None = None) -> None:
         self.random = random.Random(seed)
@@ -56,7 +56,7 @@ CONDITIONAL = {
 }
 
 
-def test_each_kind_of_distribution_is_asked_by_its_dotted_path():
+def test_each_kind_of_distribution_is_suggested_under_its_dotted_path():
     space = space_of(
         {
             "epochs": {"int": [2, 9]},
@@ -76,7 +76,7 @@ def test_each_kind_of_distribution_is_asked_by_its_dotted_path():
     assert config.method.beta == TrialConfig().method.beta
 
 
-def test_an_options_overrides_hold_only_when_it_is_drawn_and_have_names_of_their_own():
+def test_overrides_apply_only_if_their_option_is_drawn_and_have_separate_names():
     space = space_of(CONDITIONAL)
     drawn = {}
     for option in ("wide", "deep", "plain"):
@@ -112,7 +112,7 @@ def test_an_option_within_an_option_has_both_in_its_name_and_wins():
     ]
 
 
-def test_a_fixed_value_is_taken_and_asked_for_only_where_its_distribution_contains_it():
+def test_a_fixed_value_is_suggested_only_if_its_distribution_contains_it():
     space = space_of(
         {"method": {"alpha": {"loguniform": [0.01, 1]}, "beta": {"loguniform": [0.1, 5]}, "views": 2}, "seed": 3}
     )
@@ -122,7 +122,7 @@ def test_a_fixed_value_is_taken_and_asked_for_only_where_its_distribution_contai
     assert (config.method.alpha, config.method.beta, config.method.gamma, config.seed) == (0, 0.5, 2.0, 3)
 
 
-def test_a_fixed_backbone_among_the_choices_brings_its_overrides_and_another_does_not():
+def test_a_fixed_backbone_has_its_overrides_only_if_it_is_one_of_the_choices():
     space = space_of(CONDITIONAL)
     among = FakeTrial()
     assert space.suggest(among, {"backbone": "wide"}).optimizer.momentum == 0.5
@@ -151,7 +151,7 @@ def test_null_may_be_fixed_chosen_or_constant():
         ({"dropout": 0.1}, {}),
     ],
 )
-def test_params_to_enqueue_are_those_a_trial_will_ask_for(fixed, params):
+def test_params_to_enqueue_are_those_that_the_trial_suggests(fixed, params):
     assert space_of(CONDITIONAL).to_params(fixed) == params
 
 
@@ -169,7 +169,7 @@ def test_a_whole_number_for_a_float_range_is_enqueued_as_a_float():
         ("int", [1, 2, 3], [0, 4, 2.0, True]),
     ],
 )
-def test_a_range_holds_both_its_ends_and_only_numbers_of_its_kind(kind, inside, outside):
+def test_a_range_contains_its_ends_and_only_numbers_of_its_kind(kind, inside, outside):
     span = Range(kind, 1, 3)
     assert [value for value in inside if not span.contains(value)] == []
     assert [value for value in outside if span.contains(value)] == []
@@ -184,7 +184,7 @@ def test_what_can_be_drawn_is_listed():
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["cr", "photos32"]), entry=st.integers(0, 2))
-def test_whatever_a_trial_draws_its_config_file_gives_the_same_trial(tmp_path_factory, seed, name, entry):
+def test_the_config_file_of_any_drawn_trial_gives_the_same_trial(tmp_path_factory, seed, name, entry):
     space = load_space(SPACES / f"{name}.yaml")
     fixed = [*space.search.first, {}][entry]
     trial = FakeTrial(seed)

@@ -1,4 +1,4 @@
-"""Small trainings on the embedded digits, and hosts that end them."""
+"""Small trainings on the included digits, and reporters that stop them."""
 
 import json
 
@@ -23,18 +23,18 @@ TRIAL = {
 
 
 class Host:
-    """Keeps what it hears; ``stops`` decides from the number of looks heard, ``dies_after`` raises then."""
+    """Records reports. ``stops`` decides from the number of reports; after ``dies_after`` reports it raises."""
 
-    def __init__(self, stops=lambda looks: False, dies_after=None):
-        self.stops, self.dies_after, self.heard = stops, dies_after, []
+    def __init__(self, stops=lambda reports: False, dies_after=None):
+        self.stops, self.dies_after, self.reports = stops, dies_after, []
 
     def report(self, metrics):
-        self.heard.append(metrics)
-        if len(self.heard) == self.dies_after:
+        self.reports.append(metrics)
+        if len(self.reports) == self.dies_after:
             raise KeyboardInterrupt
 
     def should_stop(self):
-        return self.stops(len(self.heard))
+        return self.stops(len(self.reports))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def digits(session_cache):
 
 @pytest.fixture
 def config():
-    """Builds a training's config; sections given are laid over the small one's."""
+    """Builds a training's config; given sections change those of the small config."""
 
     def build(objective="accuracy", **trial):
         merged = TRIAL | {k: TRIAL[k] | v if isinstance(v, dict) and k in TRIAL else v for k, v in trial.items()}
@@ -60,7 +60,7 @@ def host():
 
 @pytest.fixture(scope="session")
 def metrics_of():
-    """Lines of `metrics.jsonl` without what differs from run to run."""
+    """Lines of `metrics.jsonl` without `seconds`, which differs between runs."""
 
     def read(paths):
         lines = [json.loads(line) for line in paths.metrics.read_text().splitlines()]
@@ -71,9 +71,9 @@ def metrics_of():
 
 @pytest.fixture(scope="session")
 def finished(digits, tmp_path_factory):
-    """The folder of one whole training of the small config, and what its host heard."""
+    """The config, folder and reports of one finished training of the small config."""
     torch.set_num_threads(1)  # the number of threads changes the rounding
     paths, host = TrialPaths(tmp_path_factory.mktemp("it's a study") / "0007"), Host()
     training = TrainingConfig.model_validate({"data": DATA, "trial": TRIAL})
     assert train(training, digits, paths, host, trial_number=7)
-    return training, paths, host.heard
+    return training, paths, host.reports

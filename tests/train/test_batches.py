@@ -1,4 +1,4 @@
-"""Who makes a batch, and when, changes nothing in it."""
+"""A batch does not depend on the process that makes it, nor on the order."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def are_equal(a, b):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_loader_workers_make_the_batches_that_the_training_would_make(digits, workers):
+def test_loader_workers_make_the_same_batches_as_the_training(digits, workers):
     source = batches(digits)
     pairs = list(zip(source.iterate_epoch(3), source.iterate_epoch(3, workers), strict=True))
     assert len(pairs) == len(source) == 40 // 6
@@ -59,6 +59,6 @@ def test_only_whole_steps_are_taken(digits):
     assert len(batches(digits, stage=accumulating)) == 4  # of 6 whole batches, the 4 that make a step
 
 
-def test_a_seed_differs_wherever_a_part_does():
+def test_a_derived_seed_changes_with_every_part():
     assert len({derive_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 1)]}) == 6
     assert 0 <= derive_seed(2**32 - 1, 7) < 2**63

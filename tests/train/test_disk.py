@@ -1,4 +1,4 @@
-"""A disk that is full: waited for, with everything kept. On a small file system of its own, where one may be made."""
+"""Trainings pause on a full disk and lose nothing. Uses a small file system where one can be mounted."""
 
 import errno
 import threading
@@ -16,13 +16,13 @@ SIZE = 60 * 2**20
 
 
 def fill(folder: Path, leave: int) -> Path:
-    """A file that leaves so many bytes free."""
+    """Fill the disk so that this many bytes are free."""
     file = folder / "others"
     file.write_bytes(b"x" * (disk.free_bytes(folder) - leave))
     return file
 
 
-def test_a_training_waits_for_room_and_loses_nothing(small_disk, config, digits, host, metrics_of, monkeypatch):
+def test_a_training_waits_for_disk_space_and_loses_nothing(small_disk, config, digits, host, metrics_of, monkeypatch):
     monkeypatch.setattr(disk, "POLL_S", 0.05)
     paths, whole = TrialPaths(small_disk / "trial"), TrialPaths(small_disk.parent / "whole")
     others = fill(small_disk, leave=100_000)  # less than a checkpoint
@@ -60,7 +60,7 @@ def test_a_line_is_appended_whole_or_not_at_all(small_disk):
     assert file.read_text() == "first\n"
 
 
-def test_the_words_of_every_library_that_writes_are_known(small_disk):
+def test_the_message_of_every_library_for_a_full_disk_is_known(small_disk):
     import pyarrow as pa
     import torch
     from safetensors.torch import save_file

@@ -19,7 +19,7 @@ def test_log_loss_by_hand_with_probability_zero_clipped():
     assert log_loss(PROBS, LABELS) == pytest.approx((0.3566749 + 2 * 0.9162907 + 27.6310211) / 4, rel=1e-6)
 
 
-def test_smoothed_is_the_trailing_mean_of_three():
+def test_smooth_is_the_trailing_mean_of_three():
     assert smooth([3.0, 5.0, 1.0, 0.0]) == pytest.approx([3.0, 4.0, 3.0, 2.0])
 
 
@@ -33,19 +33,19 @@ def test_smoothed_is_the_trailing_mean_of_three():
         ([2.0, 1.0, 3.0, 5.0], "accuracy", (3, 3.0)),
     ],
 )
-def test_the_best_look_is_the_latest_best_of_the_smoothed_curve(curve, objective, expected):
+def test_the_best_evaluation_is_the_latest_best_of_the_smoothed_curve(curve, objective, expected):
     index, value = select_best_evaluation(curve, objective)
     assert (index, value) == (expected[0], pytest.approx(expected[1]))
 
 
 def inference(final: list[float], aux: list[float] | None) -> Inference:
-    """Of two classes, by the first one's probability."""
+    """Predictions of two classes, from the probability of the first."""
     probs = [None if p is None else np.array([[x, 1 - x] for x in p], np.float32) for p in (final, aux)]
     return Inference(probs[0], probs[1], np.zeros((len(final), 1), np.float32))
 
 
 @pytest.mark.parametrize(("configured", "nearest"), [(0.3, 0.3), (0.0, 0.25), (0.28, 0.3), (1.0, 0.45), (0.275, 0.25)])
-def test_of_equally_good_fusion_weights_the_nearest_to_the_configured_one_is_reported(configured, nearest):
+def test_among_equal_fusion_weights_the_nearest_to_the_configured_one_is_reported(configured, nearest):
     # Right are the second from w = 0 to 0.45, the third from 0.25 on: both are from 0.25 to 0.45.
     found = find_best_fusion(inference([0.1, 0.31, 0.45], [0.2, 0.7, 0.67]), np.array([0, 1, 0]), configured)
     assert found == {"best_weight": nearest, "best_accuracy": pytest.approx(2 / 3)}
@@ -73,7 +73,7 @@ def test_the_best_fusion_weight_may_be_either_end():
         (InferenceMode("40px", 40), "-40px"),
     ],
 )
-def test_figures_of_fused_views_tell_the_best_weight_too(mode, suffix):
+def test_figures_of_fused_views_include_the_best_weight(mode, suffix):
     inferences = {"student": inference([0.6, 0.6], [0.9, 0.2]), "teacher": inference([0.75, 0.5], None)}
     found = score_views(inferences, np.array([0, 1]), 0.25, mode)
     assert list(found) == [f"{view}{suffix}" for view in ("student-final", "student-fused", "teacher-final")]

@@ -1,4 +1,4 @@
-"""What a process frees, it keeps."""
+"""A process keeps the memory that it frees."""
 
 import resource
 import subprocess
@@ -23,7 +23,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
-def test_memory_that_was_freed_is_not_asked_for_again():
+def test_freed_memory_is_reused_without_page_faults():
     faults = {}
     for how in ("kept", "returned"):
         done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)

@@ -56,7 +56,7 @@ def test_neither_network_gets_a_graph_and_the_student_stays_trainable():
 
 
 @pytest.mark.parametrize("convert", ["dtype", "memory_format", "device"])
-def test_it_still_follows_after_both_networks_are_moved(convert):
+def test_it_still_averages_after_both_networks_are_moved(convert):
     """Moving replaces a module's buffers, and its parameters' storage."""
     module = nn.Sequential(nn.Conv2d(2, 2, 2, bias=False), nn.BatchNorm2d(2))
     average = MovingAverage(module, 0.5)
@@ -86,7 +86,7 @@ def test_a_weight_that_two_modules_share_is_averaged_once():
     torch.testing.assert_close(average.model[0].weight, torch.ones(2, 2), check_stride=False)
 
 
-def test_it_still_follows_after_a_checkpoint_is_loaded_into_both():
+def test_it_still_averages_after_a_checkpoint_is_loaded_into_both():
     module = student()
     average = MovingAverage(module, 0.5)
     module.load_state_dict({"weight": torch.ones(1, 1), "running": torch.ones(2), "count": torch.tensor(1)})

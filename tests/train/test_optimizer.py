@@ -35,7 +35,7 @@ def test_a_warm_up_takes_at_most_half_the_run():
     assert max(rates) == pytest.approx(0.1)
 
 
-def test_without_warm_up_the_first_step_has_the_whole_rate():
+def test_without_warm_up_the_first_step_has_the_full_rate():
     assert schedule(10, 10, CONFIG.model_copy(update={"warmup_epochs": 0})).rate(0) == pytest.approx(0.1)
 
 
@@ -78,7 +78,7 @@ def test_sgd_without_momentum_is_plain():
     assert optimizer.param_groups[0]["nesterov"] is False
 
 
-def test_what_a_backbones_authors_leave_out_of_weight_decay_is_left_out():
+def test_parameters_that_a_backbone_excludes_have_no_weight_decay():
     args = {"dropout": 0.0, "drop_path_rate": None}
     swin = build_classifier("swin_tiny_patch4_window7_224", 3, 64, has_aux_head=False, **args)
     optimizer = build_optimizer(Student(swin, None), OptimizerConfig(weight_decay=0.01))

@@ -1,4 +1,4 @@
-"""Looks at other sides of the square than inference's, and how long looks take."""
+"""Evaluations in other inference modes, and their latencies."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ SIDES = {"inference": {"also_at": [24, 20]}}
 
 @pytest.fixture(scope="module")
 def seen(finished, digits, tmp_path_factory):
-    """The training of `finished`, looked at 20 and 24 pixels and by ten crops too: its folder and result."""
+    """The training of `finished`, also evaluated at 20 and 24 pixels and with TenCrop: its folder and result."""
     training, _, _ = finished
     inference = training.trial.inference.model_copy(update={"also_at": [24, 20], "tencrop": True})
     training = training.model_copy(update={"trial": training.trial.model_copy(update={"inference": inference})})
@@ -85,13 +85,13 @@ def test_every_stored_view_has_its_figures_in_the_result(seen):
         assert ("best_weight" in figures) == view_parts(view).is_fused
 
 
-def test_other_looks_leave_the_training_as_it_was(seen, finished, metrics_of):
+def test_other_inference_modes_do_not_change_the_training(seen, finished, metrics_of):
     assert metrics_of(seen[0]) == metrics_of(finished[1])
     for role in ("student", "teacher"):
         assert sha256(seen[0].weights(role)) == sha256(finished[1].weights(role))
 
 
-def test_each_kind_of_look_has_its_milliseconds_an_image(seen):
+def test_each_inference_mode_has_a_latency(seen):
     latency_ms = seen[1]["latency_ms"]
     assert set(latency_ms) == {"center", "tencrop", "20px", "24px"}
     assert all(0 < value < 1000 for value in latency_ms.values())
@@ -99,28 +99,28 @@ def test_each_kind_of_look_has_its_milliseconds_an_image(seen):
     assert latency_ms["tencrop"] > 2 * latency_ms["center"]
 
 
-def test_the_fastest_look_counts(config, digits, tmp_path, host, monkeypatch):
+def test_the_fastest_evaluation_counts(config, digits, tmp_path, host, monkeypatch):
     clock = iter(
         [0.0, 4.0, 10.0, 13.0, 20.0, 22.0, 30.0, 38.0]
-    )  # looks of student and teacher after each of two epochs
+    )  # evaluations of student and teacher after each of two epochs
     training = Training(config(epochs=2), digits, TrialPaths(tmp_path), host(), 0)
     monkeypatch.setattr("raysearch.train.inference_mode.time.perf_counter", lambda: next(clock))
     training.run()
     assert read_json(training.paths.info)["latency_ms"] == {"center": 1000 * 2 / 40}
 
 
-def test_a_training_that_is_asked_to_stop_is_looked_at_from_other_sides_first(config, digits, tmp_path):
+def test_a_training_that_is_asked_to_stop_runs_the_other_inference_modes_first(config, digits, tmp_path):
     paths = TrialPaths(tmp_path)
     assert train(config(**SIDES), digits, paths, Silent(is_stopping=True)) is False
     views = write_result(paths, 0, "PRUNED", "accuracy", 3, "wrn_10_1", {})["views"]
     assert {"student-final-20px", "teacher-fused-24px"} <= set(views)
 
 
-def test_a_stopped_training_that_went_on_and_died_before_its_last_look_makes_up_for_it(
+def test_other_inference_modes_run_after_a_resumed_training_died_before_them(
     config, digits, tmp_path, host, monkeypatch
 ):
     paths, training = TrialPaths(tmp_path), config(**SIDES)
-    train(training, digits, paths, host(stops=lambda looks: looks == 1))
+    train(training, digits, paths, host(stops=lambda reports: reports == 1))
     assert "other_views" in read_json(paths.info)
     with monkeypatch.context() as dying:
         dying.setattr(Training, "_run_other_modes", _interrupt)
@@ -164,7 +164,7 @@ def test_images_of_other_sides_are_decoded_before_the_training(config, tmp_path,
         ({"inference": {"also_at": 40}}, "trial.inference.also_at: input should be a valid list, got 40"),
     ],
 )
-def test_sides_that_are_no_others_are_refused(trial, fault):
+def test_the_inference_size_and_repeated_sides_are_refused(trial, fault):
     with pytest.raises(UserError) as raised:
         validate(TrialConfig, trial, "a.yaml", "trial")
     assert str(raised.value).startswith("a.yaml: ")
@@ -187,7 +187,7 @@ def test_a_backbone_that_cannot_take_a_side_is_refused_with_the_others_faults():
     assert "'convnext_atto' cannot be used at 8 px" in fault
 
 
-def test_a_transformer_of_one_size_is_refused_other_sides():
+def test_a_transformer_with_one_size_does_not_accept_other_sides():
     trial = TrialConfig.model_validate(
         {"backbone": "vit_tiny_patch16_224", "image_size": 64, "inference": {"also_at": [80]}}
     )
@@ -197,7 +197,7 @@ def test_a_transformer_of_one_size_is_refused_other_sides():
         check_fit(trial, 3)
 
 
-def test_other_sides_count_in_the_estimates_of_time_and_disk():
+def test_other_sides_are_included_in_the_estimates_of_time_and_disk():
     cost = Cost(0, 10, 0, 0, 0, 0.0, Seconds(step=0.0, pixel=0.0, evaluation=1.0, batch_size=2))
     trial = TrialConfig.model_validate({"epochs": 1, "inference": {"also_at": [40], "tencrop": True}})
     both = 2 * 7

@@ -12,11 +12,11 @@ from raysearch.predictions import Predictions, joint_sha256, read_predictions, w
 from raysearch.train.out_of_fold import average_lines, merge_folds, write_joint_result
 
 HELD_OUT = (("b", "d"), ("a", "e"), ("c",))
-"""Ids of each fold's images; every second letter's label is 1."""
+"""Sample ids of each fold. The label alternates between 0 and 1 with the letter."""
 
 
 def write_view(fold: TrialPaths, view: str, ids: tuple[str, ...], right: float, weights: str, **changes: Any) -> None:
-    """Predictions that give the label the probability ``right``."""
+    """Predictions in which the label has the probability ``right``."""
     labels = np.array([ord(sample_id) % 2 for sample_id in ids], dtype=np.int32)
     probs = np.where(labels[:, None] == np.arange(2), right, 1 - right).astype(np.float32)
     facts = {"classes": ("0", "1"), "split": "held_out", "fingerprint": "f" * 64, "trial_number": 7}
@@ -33,13 +33,13 @@ def write_fold(trial: TrialPaths, number: int, right: float = 0.9, **changes: An
 
 
 def write_metrics(fold: TrialPaths, *accuracies: float | None, seconds: float = 1.0, **last: Any) -> None:
-    """A line an epoch; None: without a look."""
+    """One line per epoch. None: without an evaluation."""
     lines: list[dict[str, Any]] = []
     for epoch, accuracy in enumerate(accuracies, start=1):
         line = {"epoch": epoch, "seconds": seconds * epoch, "lr": 0.1, "train": {"loss": float(epoch)}}
         figures = {"accuracy": accuracy, "log_loss": 1.0}
-        looks = {f"{role}-final": figures for role in ("student", "teacher")}
-        lines.append(line if accuracy is None else {**line, "held_out": looks})
+        evaluation = {f"{role}-final": figures for role in ("student", "teacher")}
+        lines.append(line if accuracy is None else {**line, "held_out": evaluation})
     lines[-1] |= last
     write_text(fold.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -59,7 +59,7 @@ def folds(trial: TrialPaths) -> list[TrialPaths]:
     return [write_fold(trial, number) for number in range(3)]
 
 
-def test_every_image_stands_once_in_the_order_of_ids_with_its_own_fold_s_probabilities(folds):
+def test_every_image_occurs_once_sorted_by_id_with_the_probabilities_of_its_fold(folds):
     for number, fold in enumerate(folds):
         write_fold(TrialPaths(fold.root.parents[1]), number, right=0.6 + 0.1 * number)
     found = merge_folds(folds)["student-final"]
@@ -101,7 +101,7 @@ def test_a_mean_is_of_epochs_that_all_folds_have_done(folds):
     first, second = average_lines(folds)
     assert first["held_out"]["student-final"]["accuracy"] == pytest.approx(0.5)
     assert (first["epoch"], first["seconds"], first["train"]) == (1, 6.0, {"loss": 1.0})
-    assert "held_out" not in second, "two folds have no look there"
+    assert "held_out" not in second, "two folds have no evaluation there"
     assert "partial" not in second
     write_metrics(folds[2], 0.9, 0.8, partial=True)
     assert average_lines(folds)[1]["partial"]
@@ -125,12 +125,12 @@ def test_the_value_is_the_better_role_s_over_all_images(trial, folds):
     assert len(trial.metrics.read_text().splitlines()) == 2
 
 
-def test_of_a_log_loss_the_smaller_is_better(trial, folds):
+def test_a_smaller_log_loss_is_better(trial, folds):
     result = write_joint_result(trial, folds, 7, "COMPLETE", "log_loss", 2, "wrn", {})
     assert (result["value"], result["role"]) == (pytest.approx(-np.log(0.9)), "student")
 
 
-def test_of_a_failed_trial_nothing_is_put_together(trial, folds):
+def test_a_failed_trial_has_no_joint_predictions(trial, folds):
     result = write_joint_result(trial, folds, 7, "FAIL", "accuracy", 2, "wrn", {}, "fold 1: nan")
     assert (result["value"], result["role"], result["views"], result["reason"]) == (None, None, {}, "fold 1: nan")
     assert trial.stored_views() == []

@@ -25,7 +25,7 @@ def choose(asked, backbone, device="cpu"):
         ("efficientnet_b0_small", "cuda", "bfloat16"),
     ],
 )
-def test_auto_is_bfloat16_but_for_depthwise_convolutions_on_a_cpu(backbone, device, expected):
+def test_auto_is_bfloat16_except_for_depthwise_convolutions_on_a_cpu(backbone, device, expected):
     assert choose("auto", backbone, device) == expected
 
 
@@ -36,6 +36,6 @@ def test_auto_is_float32_where_bfloat16_is_emulated(monkeypatch):
 
 @pytest.mark.parametrize("is_native", [True, False])
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-def test_what_is_asked_for_is_taken(asked, is_native, monkeypatch):
+def test_a_configured_precision_is_used(asked, is_native, monkeypatch):
     monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: is_native)
     assert choose(asked, "efficientnet_b0_small") == asked

@@ -1,4 +1,4 @@
-"""A process that trains one model after the other: each comes out as in a process of its own."""
+"""A process that trains several models in turn: each training is the same as in a new process."""
 
 import random
 import subprocess
@@ -20,7 +20,7 @@ def run(config, paths, host, threads=1):
     return reporter
 
 
-def test_a_training_comes_out_the_same_whatever_ran_before(tmp_path, config, host, metrics_of):
+def test_a_training_is_the_same_whatever_ran_before(tmp_path, config, host, metrics_of):
     alone, after = TrialPaths(tmp_path / "alone"), TrialPaths(tmp_path / "after")
     run(config(), alone, host)
     run(config(seed=7, backbone="resnet10_small", batch_size=10), TrialPaths(tmp_path / "other"), host)
@@ -37,10 +37,10 @@ def test_a_training_comes_out_the_same_whatever_ran_before(tmp_path, config, hos
     assert after.weights("teacher").read_bytes() == alone.weights("teacher").read_bytes()
 
 
-def test_a_training_that_had_nothing_left_to_do_still_says_how_it_ended(tmp_path, config, host):
+def test_a_finished_training_still_reports_its_last_line(tmp_path, config, host):
     paths = TrialPaths(tmp_path)
     run(config(), paths, host)
-    assert [line["epoch"] for line in run(config(), paths, host).heard] == [3]
+    assert [line["epoch"] for line in run(config(), paths, host).reports] == [3]
 
 
 def test_two_processes_never_train_into_one_folder_at_a_time(tmp_path, config, host, metrics_of):

@@ -36,7 +36,7 @@ def paths(tmp_path):
     return paths
 
 
-def test_the_summary_is_of_the_better_role_at_each_roles_own_best_look(paths):
+def test_the_summary_is_of_the_better_role_at_the_best_evaluation_of_each(paths):
     summary = summarise(paths, "accuracy")
     assert (summary["role"], summary["value"]) == ("teacher", pytest.approx((0.625 + 0.75 + 0.25) / 3))
     assert {view: figures["epoch"] for view, figures in summary["views"].items()} == {
@@ -59,14 +59,14 @@ def test_a_partial_epoch_counts_as_time_but_not_as_done(paths):
     assert (summary["epochs_done"], summary["seconds"]) == (4, 50.0)
 
 
-def test_a_torn_last_line_is_left_out(paths):
+def test_an_incomplete_last_line_is_skipped(paths):
     text = paths.metrics.read_text()
     paths.metrics.write_text(text + '{"epoch": 6, "held_ou')
     assert read_metrics(paths) == LINES
     assert summarise(paths, "accuracy")["seconds"] == 50.0
 
 
-def test_a_trial_without_a_look_has_no_value(paths):
+def test_a_trial_without_an_evaluation_has_no_value(paths):
     paths.metrics.write_text(json.dumps(line(1)) + "\n")
     summary = summarise(paths, "accuracy")
     assert (summary["value"], summary["role"], summary["views"], summary["epochs_done"]) == (None, None, {}, 1)
@@ -81,7 +81,7 @@ def test_a_trial_that_failed_before_its_first_line_still_has_a_result(tmp_path):
     assert (result["seconds"], result["params"], result["trial_number"]) == (0.0, {"dropout": 0.1}, 9)
 
 
-def test_a_result_holds_what_the_machine_made_of_the_config(paths):
+def test_a_result_has_the_facts_of_the_machine(paths):
     write_json(paths.info, {"precision": "bfloat16", "device": "cpu", "num_parameters": 7})
     result = write_result(paths, 3, "PRUNED", "accuracy", 30, "wrn_10_1", {})
     assert (result["precision"], result["num_parameters"], result["epochs"]) == ("bfloat16", 7, 30)

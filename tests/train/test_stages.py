@@ -37,7 +37,7 @@ def digits24(session_cache):
     return open_dataset(DataConfig(source="digits", train_per_class=4, held_out_per_class=4), 24)
 
 
-def test_each_stage_trains_by_its_own_values(staged, digits24, folder, host, metrics_of):
+def test_each_stage_trains_with_its_values(staged, digits24, folder, host, metrics_of):
     assert train(staged, digits24, folder, host())
     lines = metrics_of(folder)
     assert [set(line["train"]) for line in lines] == [
@@ -50,7 +50,7 @@ def test_each_stage_trains_by_its_own_values(staged, digits24, folder, host, met
     assert 0 < lines[2]["lr"] < 0.01
 
 
-def test_every_look_of_a_staged_training_is_at_the_last_size(staged, digits24, folder, host):
+def test_every_evaluation_of_a_staged_training_is_at_the_last_size(staged, digits24, folder, host):
     training = Training(staged, digits24, folder, host(), 0)
     assert [stage.batches.images.shape[1] for stage in training.stages] == [16, 24]
     assert training.dataset.splits["held_out"].images.shape[1] == 24 == staged.trial.inference_size
@@ -69,20 +69,20 @@ def test_a_stage_starts_from_the_last_ones_student_and_teacher(staged, digits24,
     assert resumed.stages[1].steps_before == 4
 
 
-@pytest.mark.parametrize("looks", [1, 2])
-def test_a_staged_training_that_was_stopped_goes_on_to_the_same_numbers(
-    looks, staged, digits24, folder, tmp_path, host, metrics_of
+@pytest.mark.parametrize("reports", [1, 2])
+def test_a_resumed_staged_training_gives_the_same_numbers(
+    reports, staged, digits24, folder, tmp_path, host, metrics_of
 ):
     whole = TrialPaths(tmp_path / "whole")
     train(staged, digits24, whole, host())
     with pytest.raises(KeyboardInterrupt):
-        train(staged, digits24, folder, host(dies_after=looks))
+        train(staged, digits24, folder, host(dies_after=reports))
     assert train(staged, digits24, folder, host())
     assert metrics_of(folder) == metrics_of(whole)
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch(config, digits, tmp_path, host):
-    """Without batch statistics and randomness, two halves' gradients are the whole batch's."""
+    """Without batch statistics and randomness, the gradients of two halves are those of the whole batch."""
     plain = {
         "backbone": "vit_tiny_patch16_224",
         "epochs": 1,
@@ -99,7 +99,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(config, digits, tm
         torch.testing.assert_close(tensor, weights[1][key], rtol=1e-4, atol=1e-5)
 
 
-def test_stubborn_classes_are_those_of_the_lowest_recall_of_the_newest_look(config, digits, folder, host):
+def test_stubborn_classes_have_the_lowest_recall_in_the_latest_evaluation(config, digits, folder, host):
     stubborn = {"probability": 1.0, "share": 0.2, "update_every": 2}
     training = Training(config(augment={"stubborn": stubborn}), digits, folder, host(), 0)
     assert training.is_stubborn is None
@@ -107,13 +107,13 @@ def test_stubborn_classes_are_those_of_the_lowest_recall_of_the_newest_look(conf
     labels = digits.splits["held_out"].labels
     flags = training.is_stubborn.numpy()
     assert flags.sum() == 2
-    # Epoch 2's look decided; epoch 3 trained with it.
+    # The evaluation after epoch 2 decided; epoch 3 trained with it.
     assert torch.equal(training.stages[0].batches.is_stubborn, training.is_stubborn)
     assert flags.shape == (len(np.unique(labels)),)
 
 
 @pytest.mark.parametrize(("eval_every", "update_every"), [(3, 2), (2, 3)])
-def test_an_estimate_of_stubborn_classes_has_a_look_of_its_own(
+def test_an_update_of_stubborn_classes_has_an_evaluation(
     eval_every, update_every, config, digits, folder, host, metrics_of
 ):
     stubborn = {"probability": 1.0, "update_every": update_every}
@@ -123,7 +123,7 @@ def test_an_estimate_of_stubborn_classes_has_a_look_of_its_own(
     assert [line["epoch"] for line in metrics_of(folder) if "held_out" in line] == [2, 3]
 
 
-def test_an_earlier_trainings_predictions_name_the_stubborn_classes(finished, config, digits, folder, host):
+def test_predictions_of_an_earlier_training_decide_the_stubborn_classes(finished, config, digits, folder, host):
     _, earlier, _ = finished
     path = earlier.predictions("student-final")
     stubborn = {"probability": 0.5, "predictions": str(path), "update_every": 100}
@@ -135,7 +135,7 @@ def test_an_earlier_trainings_predictions_name_the_stubborn_classes(finished, co
     assert training.is_stubborn.sum() == 2
 
 
-def test_predictions_on_other_data_cannot_name_stubborn_classes(finished, config, digits, folder, host):
+def test_predictions_on_other_data_cannot_decide_stubborn_classes(finished, config, digits, folder, host):
     _, earlier, _ = finished
     stubborn = {"probability": 0.5, "predictions": str(earlier.predictions("student-final"))}
     other = type(digits)(**{**digits.__dict__, "fingerprint": "another"})
@@ -184,7 +184,7 @@ def test_gradients_that_overflow_end_the_training_with_the_reason(config, digits
         training.run()
 
 
-def test_gradients_that_overflow_in_the_very_last_step_are_found_by_the_look(config, digits, folder, host):
+def test_gradients_that_overflow_in_the_last_step_are_found_by_the_evaluation(config, digits, folder, host):
     training = Training(config(epochs=1), digits, folder, host(), 0)
     steps = iter([1.0, float("inf")])
     stem = training.task.student.classifier.backbone.conv_stem.weight
@@ -193,7 +193,7 @@ def test_gradients_that_overflow_in_the_very_last_step_are_found_by_the_look(con
         training.run()
 
 
-def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, digits, folder, host):
+def test_tencrop_runs_once_with_the_kept_weights(config, digits, folder, host):
     training = config(inference={"tencrop": True})
     train(training, digits, folder, host())
     result = write_result(folder, 0, "COMPLETE", "accuracy", 3, "wrn_10_1", {})
@@ -207,7 +207,7 @@ def test_ten_crops_are_looked_at_once_with_the_weights_that_were_kept(config, di
     assert "tencrop" not in result
 
 
-def test_ten_crops_are_made_up_for_where_the_process_died_before_them(config, digits, folder, host, monkeypatch):
+def test_tencrop_runs_after_a_process_died_before_it(config, digits, folder, host, monkeypatch):
     training = config(inference={"tencrop": True})
     with monkeypatch.context() as dying:
         dying.setattr(Training, "_run_other_modes", _interrupt)
@@ -222,7 +222,7 @@ def _interrupt(training):
     raise KeyboardInterrupt
 
 
-def test_merged_data_keep_the_last_looks_weights(config, tmp_path, host):
+def test_merged_data_keep_the_weights_of_the_last_evaluation(config, tmp_path, host):
     training = config(epochs=4)
     data = training.data.model_copy(update={"merged_held_out_per_class": 1})
     training = training.model_copy(update={"data": data})

@@ -59,7 +59,7 @@ def test_both_views_are_mixed_alike(mixing):
 
 
 def test_targets_are_those_of_the_pixels():
-    """Cutmix of images that show nothing but their own class: the pixels' shares are the label's masses."""
+    """Cutmix of images that show only their class: the shares of pixels are the masses of the labels."""
     blank = (LABELS.to(torch.uint8) * 80).view(-1, 1, 1, 1).expand(BATCH, 3, 16, 16)
     inputs, targets = inputs_of(build(PLAIN | {"mixing": "cutmix"}), blank)
     shades = normalise((torch.arange(CLASSES, dtype=torch.uint8) * 80).view(-1, 1, 1, 1).expand(-1, 3, 1, 1))
@@ -88,7 +88,7 @@ def test_gradient_reaches_all_of_the_student_and_nothing_of_the_teacher():
 
 
 def test_consistency_alone_moves_the_student():
-    """A student whose logits came from a pass without gradient would have a consistency term of no effect."""
+    """If the student's logits came from a no-grad pass, the consistency term would have no effect."""
     task = build(PLAIN, {"alpha": 0.0, "beta": 0.0, "aux_weight": 0.0, "gamma": 1.0, "rampup_epochs": 0})
     with torch.no_grad():
         for parameter in task.teacher.model.parameters():
@@ -126,7 +126,7 @@ def test_bfloat16_gives_nearly_the_loss_of_float32():
 
 
 GOLDEN = (3.551941, 3.553302, 3.548316, 3.537090, 3.541732)
-"""Change these only with the mathematics, and say why."""
+"""Change these only if the mathematics changes, and say why."""
 
 
 def test_five_steps_of_the_whole_method_leave_the_golden_trace():

@@ -11,7 +11,7 @@ from raysearch.train.result import read_result
 
 @pytest.fixture
 def space(tmp_path, config):
-    """A file that the command takes: a trial's own config, of one epoch."""
+    """A config file for the command, with one epoch."""
     path = tmp_path / "it's a config.yaml"
     write_yaml(path, config(epochs=1, optimizer={"warmup_epochs": 0}).model_dump())
     return path
@@ -48,7 +48,7 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(space, tmp_path):
     assert [path.name for path in out.iterdir()] == ["mine.jpg"]
 
 
-def test_a_diverging_training_ends_failed_with_its_reason(space, tmp_path, capsys):
+def test_a_diverging_training_fails_with_its_reason(space, tmp_path, capsys):
     out = tmp_path / "training"
     with pytest.raises(typer.Exit) as end:
         command(space, out=out, threads=1, set_=["trial.optimizer.lr=1e30", "trial.epochs=3"])

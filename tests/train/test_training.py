@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def stored(paths, role):
-    """The classifier of a folder's weights, built from its own config alone."""
+    """The classifier with a folder's weights, built only from its config."""
     trial = TrainingConfig.model_validate(read_yaml(paths.config)).trial
     classifier = build_classifier(trial.backbone, 10, trial.inference_size, has_aux_head=trial.has_aux_head)
     classifier.load_state_dict(load_file(paths.weights(role)))
@@ -38,7 +38,7 @@ def test_a_training_leaves_every_file_of_its_folder_and_no_other(finished):
     assert {path for path in paths.root.rglob("*") if path.is_file()} == expected
 
 
-def test_its_config_is_the_one_it_was_given(finished):
+def test_the_stored_config_is_the_given_one(finished):
     training, paths, _ = finished
     assert TrainingConfig.model_validate(read_yaml(paths.config)) == training
     info = read_json(paths.info)
@@ -52,14 +52,14 @@ def test_its_config_is_the_one_it_was_given(finished):
     }
 
 
-def test_every_epoch_is_a_line_that_the_host_hears(finished, metrics_of):
-    _, paths, heard = finished
+def test_every_epoch_is_a_line_that_is_reported(finished, metrics_of):
+    _, paths, reports = finished
     lines = metrics_of(paths)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert [{k: v for k, v in line.items() if k != "seconds"} for line in heard] == lines
+    assert [{k: v for k, v in line.items() if k != "seconds"} for line in reports] == lines
     assert set(lines[0]["train"]) == {"loss", "ce", "rce", "cr", "mt", "aux_ce", "aux_rce"}
     assert set(lines[0]["held_out"]) == set(CENTER_VIEWS)
-    assert [line["seconds"] for line in heard] == sorted(line["seconds"] for line in heard)
+    assert [line["seconds"] for line in reports] == sorted(line["seconds"] for line in reports)
 
 
 @pytest.mark.parametrize("role", ["student", "teacher"])
@@ -86,7 +86,7 @@ def test_stored_predictions_are_of_the_data_and_the_trial(finished, digits):
         np.testing.assert_array_equal(predictions.labels, split.labels)
 
 
-def test_stored_predictions_have_the_figures_of_their_roles_best_look(finished, metrics_of):
+def test_stored_predictions_have_the_figures_of_the_best_evaluation_of_their_role(finished, metrics_of):
     _, paths, _ = finished
     lines = metrics_of(paths)
     for view in CENTER_VIEWS:
@@ -100,14 +100,14 @@ def test_stored_predictions_have_the_figures_of_their_roles_best_look(finished, 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
     finished, digits, folder, config, host, metrics_of
 ):
-    _, paths, heard = finished
+    _, paths, reports = finished
     torch.manual_seed(99)  # of no influence
     assert train(config(), digits, folder, host())
     assert metrics_of(folder) == metrics_of(paths)
     assert sha256(folder.weights("teacher")) == sha256(paths.weights("teacher"))
     other, other_host = TrialPaths(folder.root / "other"), host()
     train(config(seed=1), digits, other, other_host)
-    assert other_host.heard[0]["train"]["ce"] != heard[0]["train"]["ce"]
+    assert other_host.reports[0]["train"]["ce"] != reports[0]["train"]["ce"]
 
 
 def test_a_training_resumed_after_an_interruption_ends_like_an_uninterrupted_one(
@@ -120,8 +120,8 @@ def test_a_training_resumed_after_an_interruption_ends_like_an_uninterrupted_one
         file.write('{"epoch": 3, "torn')  # as a kill in the middle of a write leaves it
     second = host()
     assert train(config(), digits, folder, second)
-    assert [line["epoch"] for line in second.heard] == [3]
-    assert second.heard[0]["seconds"] > 0
+    assert [line["epoch"] for line in second.reports] == [3]
+    assert second.reports[0]["seconds"] > 0
     assert metrics_of(folder) == metrics_of(whole)
     for role in ("student", "teacher"):
         assert sha256(folder.weights(role)) == sha256(whole.weights(role))
@@ -130,7 +130,7 @@ def test_a_training_resumed_after_an_interruption_ends_like_an_uninterrupted_one
 def test_a_stop_between_two_batches_still_writes_predictions_and_a_partial_line(
     digits, folder, config, host, metrics_of
 ):
-    assert train(config(), digits, folder, host(stops=lambda looks: looks == 1)) is False
+    assert train(config(), digits, folder, host(stops=lambda reports: reports == 1)) is False
     first, second = metrics_of(folder)
     assert "partial" not in first
     assert (second["epoch"], second["partial"]) == (2, True)
@@ -139,28 +139,28 @@ def test_a_stop_between_two_batches_still_writes_predictions_and_a_partial_line(
 
 
 def test_a_stop_in_the_last_epoch_is_a_stop_too(digits, folder, config, host, metrics_of):
-    assert train(config(), digits, folder, host(stops=lambda looks: looks == 2)) is False
+    assert train(config(), digits, folder, host(stops=lambda reports: reports == 2)) is False
     assert [line.get("partial", False) for line in metrics_of(folder)] == [False, False, True]
 
 
-def test_a_stopped_training_goes_on_from_its_last_whole_epoch(finished, digits, folder, config, host, metrics_of):
+def test_a_stopped_training_resumes_after_its_last_finished_epoch(finished, digits, folder, config, host, metrics_of):
     _, whole, _ = finished
-    train(config(), digits, folder, host(stops=lambda looks: looks == 1))
+    train(config(), digits, folder, host(stops=lambda reports: reports == 1))
     assert train(config(), digits, folder, host())
     assert metrics_of(folder) == metrics_of(whole)
 
 
 def test_a_stop_at_the_end_of_an_epoch_leaves_no_partial_line(digits, folder, config, host, metrics_of):
     small = config(batch_size=40)  # one batch an epoch
-    assert train(small, digits, folder, host(stops=lambda looks: looks == 1)) is False
+    assert train(small, digits, folder, host(stops=lambda reports: reports == 1)) is False
     assert [line.get("partial", False) for line in metrics_of(folder)] == [False, False]
 
 
-def test_looks_are_taken_every_eval_every_epochs_and_at_the_end(digits, folder, config, host, metrics_of):
+def test_evaluations_are_every_eval_every_epochs_and_at_the_end(digits, folder, config, host, metrics_of):
     listener = host()
     train(config(eval_every=2, method={"gamma": 0.0, "aux_weight": 0.0}), digits, folder, listener)
     assert ["held_out" in line for line in metrics_of(folder)] == [False, True, True]
-    assert [line["epoch"] for line in listener.heard] == [2, 3]
+    assert [line["epoch"] for line in listener.reports] == [2, 3]
     assert set(metrics_of(folder)[-1]["held_out"]) == {"student-final", "teacher-final"}
 
 
@@ -193,5 +193,5 @@ def test_it_learns_the_digits(folder, config, host):
     data = training.data.model_copy(update={"train_per_class": 20, "held_out_per_class": 10})
     listener = host()
     train(training, open_dataset(data, 16), folder, listener)
-    assert listener.heard[-1]["held_out"]["student-final"]["accuracy"] > 0.6
-    assert listener.heard[-1]["held_out"]["teacher-final"]["accuracy"] > 0.6
+    assert listener.reports[-1]["held_out"]["student-final"]["accuracy"] > 0.6
+    assert listener.reports[-1]["held_out"]["teacher-final"]["accuracy"] > 0.6

@@ -1,4 +1,4 @@
-"""One training by two processes (gloo), started by torchrun as a user would."""
+"""One training by two processes (gloo), started with torchrun."""
 
 import json
 import subprocess

@@ -11,7 +11,7 @@ from raysearch.config import TrialConfig
 from raysearch.io import display_path
 from raysearch.space import ResourcesConfig, SearchConfig
 from raysearch.train.disk import RESERVE
-from raysearch.train.resource_check import ROLES, WORKER_BYTES, Cost, largest_stage
+from raysearch.train.resource_check import ROLES, WORKER_BYTES, Cost, find_largest_stage
 from raysearch.tune.planning.capacity import Capacity
 from raysearch.tune.planning.units import format_bytes
 
@@ -211,7 +211,7 @@ class Plan:
         remedy = f"set {key}={images}" if images >= 2 else "use smaller images or backbones"
         yield (
             f"{key}: {self.largest.backbone!r} needs about {format_bytes(needed)} for a batch of "
-            f"{largest_stage(self.largest).batch_size}, but no node has more than {format_bytes(room)}; {remedy}"
+            f"{find_largest_stage(self.largest).batch_size}, but no node has more than {format_bytes(room)}; {remedy}"
         )
 
     def _disk_faults(self) -> Iterator[str]:
@@ -282,6 +282,6 @@ class Plan:
 
 def batch_size_key(trial: TrialConfig) -> str:
     """Dotted path of the largest stage's batch size in the space file."""
-    index = trial.schedule.index(largest_stage(trial))
+    index = trial.schedule.index(find_largest_stage(trial))
     has_own = bool(trial.stages) and "batch_size" in trial.stages[index]
     return f"trial.stages.{index}.batch_size" if has_own else "trial.batch_size"

@@ -19,7 +19,7 @@ from raysearch.space import Space
 from raysearch.train.disk import free_bytes
 from raysearch.train.probe import probe
 from raysearch.train.resource_check import Cost, check_fit, count_passes, count_pixels, list_image_sizes
-from raysearch.train.stage import open_training_data, stubborn_at_start, train_split
+from raysearch.train.stage import load_initial_stubborn, open_train_split, open_training_data
 from raysearch.tune.planning.capacity import Cluster, compute_capacity
 from raysearch.tune.planning.plan import Plan, RemainingTrials
 
@@ -164,7 +164,7 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
     for data, example in itertools.product(_list_folds(space.data), examples):
         datasets.append(open_training_data(TrainingConfig(data=data, trial=example)))
         for stage in example.schedule:
-            train_split(datasets[-1], stage)
+            open_train_split(datasets[-1], stage)
     dataset = datasets[0]
     counts: dict[str, int | None] = {name: len(split.labels) for name, split in dataset.splits.items()}
     if "test" in available_splits(space.data):
@@ -234,7 +234,7 @@ def _stubborn_faults(examples: Sequence[TrialConfig], dataset: Dataset) -> list[
             faults.append(f"{key}: got {stubborn.predictions!r}; a search needs an absolute path")
             continue
         try:
-            stubborn_at_start(example, dataset)
+            load_initial_stubborn(example, dataset)
         except UserError as error:
             faults += error.faults
     return faults

@@ -45,4 +45,4 @@ def test_a_fold_that_waits_for_room_on_the_disk_is_told_of(tmp_path: Path) -> No
     write_text(paths.trial(3).fold(1).paused, "waits")
     watch.check()
     (note,) = notes
-    assert "paused (trial 3) until there is room" in note
+    assert "training is paused (trial 3)" in note

@@ -1,4 +1,4 @@
-"""`--json`: what happens in a search, one JSON object a line."""
+"""`--json`: the events of a search, one JSON object per line."""
 
 import json
 import math
@@ -10,58 +10,60 @@ from typing import Any, Self
 
 from raysearch.config import TrainingConfig
 from raysearch.space.schema import SearchObjective
-from raysearch.tune.display.lines import Figures, epochs_of
+from raysearch.tune.display.lines import ValueFormat, count_epochs
 from raysearch.tune.listener import EnsembleNow
 
 
 class JsonLines:
-    """``{"event": "reported", "time": "2026-01-31T12:00:00.000+00:00", "trial": 3, ...}`` to stdout, event by event.
+    """Prints events such as ``{"event": "reported", "time": "2026-01-31T12:00:00.000+00:00", "trial": 3, ...}`` to
+    stdout.
 
-    ``objective`` and ``value`` mean the same at a look and in a result: what decides within the training. What is no
-    finite number is null. What others print meanwhile goes to stderr.
+    ``objective`` and ``value`` have the same meaning in reports and results: accuracy or log loss of the training.
+    Numbers that are not finite become null. Output of other code goes to stderr meanwhile.
     """
 
     def __init__(self, objective: SearchObjective) -> None:
-        self.figures = Figures(objective)
+        self.values = ValueFormat(objective)
         self._stdout = sys.stdout
-        self._elsewhere = redirect_stdout(sys.stderr)
+        self._redirection = redirect_stdout(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._elsewhere.__enter__()
+        self._redirection.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._elsewhere.__exit__(None, None, None)
+        self._redirection.__exit__(None, None, None)
 
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
         trial = config.trial
-        self._tell("started", trial=number, backbone=trial.backbone, epochs=epochs_of(config), epochs_done=epochs_done)
+        epochs = count_epochs(config)
+        self._print("started", trial=number, backbone=trial.backbone, epochs=epochs, epochs_done=epochs_done)
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         keys = ("fold", "epoch", "epochs", "percent", "is_whole", "seconds")
-        told = {key: report[key] for key in keys if key in report}
-        objective, value = self.figures.name.replace(" ", "_"), self.figures.of_look(report)
-        self._tell("reported", trial=number, objective=objective, value=value, **told)
+        details = {key: report[key] for key in keys if key in report}
+        objective, value = self.values.name.replace(" ", "_"), self.values.read_report(report)
+        self._print("reported", trial=number, objective=objective, value=value, **details)
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
-        self._tell("ended", trial=number, **{key: value for key, value in result.items() if key != "trial_number"})
+        self._print("ended", trial=number, **{key: value for key, value in result.items() if key != "trial_number"})
 
     def interrupted(self, number: int, reason: str) -> None:
-        self._tell("interrupted", trial=number, reason=reason)
+        self._print("interrupted", trial=number, reason=reason)
 
     def estimated(self, ensemble: EnsembleNow) -> None:
-        self._tell("estimated", members=ensemble.members, accuracy=ensemble.accuracy, log_loss=ensemble.log_loss)
+        self._print("estimated", members=ensemble.members, accuracy=ensemble.accuracy, log_loss=ensemble.log_loss)
 
     def noted(self, text: str) -> None:
-        self._tell("noted", text=text)
+        self._print("noted", text=text)
 
-    def _tell(self, event: str, **details: Any) -> None:
+    def _print(self, event: str, **details: Any) -> None:
         line = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **details}
         print(json.dumps(_plain(line), allow_nan=False), file=self._stdout, flush=True)
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON can hold it."""
+    """``value`` as JSON can represent it."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The live table: what runs, what is best so far, what was pruned or failed, redrawn in place."""
+"""The live table of a search: running trials, the best so far, pruned and failed ones, redrawn in place."""
 
 import sys
 import threading
@@ -17,51 +17,54 @@ from rich.text import Text
 
 from raysearch.config import TrainingConfig
 from raysearch.space.schema import SearchObjective
-from raysearch.tune.display.lines import Figures, epochs_of, one_line
+from raysearch.tune.display.lines import ValueFormat, count_epochs, one_line
 from raysearch.tune.listener import EnsembleNow
 
 REDRAWS_PER_S = 2
-"""Often enough for a clock in seconds, and no load."""
+"""Enough for a clock that shows seconds, with little load."""
 ENDED_SHOWN = 5
-"""Pruned and failed trials in the table: the newest, and always the newest failures."""
+"""Most pruned and failed trials in the table. The newest are shown."""
 FAILED_SHOWN = 2
+"""Failed trials that are shown even if more trials were pruned after them."""
 NOTES_SHOWN = 3
 NOTE_LINES = 3
-"""At most, of the newest note; the others have one line each."""
+"""Most lines of the newest note. Older notes have one line each."""
 MIN_BAR, MAX_BAR = 2, 20
-"""Columns of a bar, as the terminal has room for it."""
+"""Width of a progress bar in columns."""
+COLUMNS_BESIDE_BAR = 72
+"""Columns of the terminal that the rest of a row needs."""
 STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "bold red"}
 
 
 @dataclass
 class Running:
-    """A trial that trains, or waits to go on after its process died."""
+    """A trial that trains, or waits to restart after its process died."""
 
     backbone: str
     epoch: int
     epochs: int
-    waits: bool = False
+    is_waiting: bool = False
     value: float | None = None
     best: float | None = None
-    first_look: tuple[int, float] | None = None
-    """Epoch and clock of its first look since it last started."""
-    looked: float = 0.0
-    """Clock of its newest look."""
+    first_report: tuple[int, float] | None = None
+    """Epoch and clock time of the first report since the trial last started"""
+    reported_at: float = 0.0
+    """Clock time of the newest report"""
 
-    def left_s(self, now: float) -> float | None:
-        """Seconds to its last epoch at its own pace; None before two looks have told the pace."""
-        if self.waits or self.first_look is None or self.epoch <= self.first_look[0]:
+    def estimate_left_s(self, now: float) -> float | None:
+        """Seconds to the last epoch at the trial's pace; None before its second report."""
+        if self.is_waiting or self.first_report is None or self.epoch <= self.first_report[0]:
             return None
-        epoch, clock = self.first_look
-        pace = (self.looked - clock) / (self.epoch - epoch)
-        return max(0.0, pace * (self.epochs - self.epoch) - (now - self.looked))
+        epoch, clock = self.first_report
+        pace = (self.reported_at - clock) / (self.epoch - epoch)
+        return max(0.0, pace * (self.epochs - self.epoch) - (now - self.reported_at))
 
 
 class LiveTable:
-    """Redrawn `REDRAWS_PER_S` times a second while it is entered; its last state stays. What others print meanwhile
-    comes to stand above it.
+    """A context manager that redraws the table `REDRAWS_PER_S` times per second. The last table stays on the screen.
 
-    ``trials``: how many are wanted; ``earlier``: results of those that ended before this process.
+    Output of other code appears above the table. ``trials`` is the total number of trials; ``earlier`` are the results
+    of those that ended before this process.
     """
 
     def __init__(
@@ -73,14 +76,14 @@ class LiveTable:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.figures, self.trials = Figures(objective), trials
+        self.values, self.trials = ValueFormat(objective), trials
         self._console = console or Console()
         self._clock, self._began = clock, clock()
-        self._lock = threading.RLock()  # the redrawing thread reads what the others write
+        self._lock = threading.RLock()  # the thread that redraws reads what other threads write
         self._running: dict[int, Running] = {}
         self._ended = {result["trial_number"]: result for result in earlier}
         self._ensemble: EnsembleNow | None = None
-        self._broken_off: list[str] = []
+        self._interruptions: list[str] = []
         self._notes: list[str] = []
         self._live: Live | None = None
         self._is_last = False
@@ -102,12 +105,12 @@ class LiveTable:
             self._live.stop()
             self._live = None
 
-    # What happens.
+    # Events.
 
     def started(self, number: int, config: TrainingConfig, epochs_done: int) -> None:
         with self._lock:
             before = self._running.get(number)
-            running = Running(config.trial.backbone, epochs_done, epochs_of(config))
+            running = Running(config.trial.backbone, epochs_done, count_epochs(config))
             if before:
                 running.value, running.best = before.value, before.best
             self._running[number] = running
@@ -115,10 +118,10 @@ class LiveTable:
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         with self._lock:
             trial, now = self._running[number], self._clock()
-            trial.value = value = self.figures.of_look(report)
-            trial.best = value if trial.best is None else self.figures.better(trial.best, value)
-            trial.epoch, trial.looked = report["epoch"], now
-            trial.first_look = trial.first_look or (trial.epoch, now)
+            trial.value = value = self.values.read_report(report)
+            trial.best = value if trial.best is None else self.values.better(trial.best, value)
+            trial.epoch, trial.reported_at = report["epoch"], now
+            trial.first_report = trial.first_report or (trial.epoch, now)
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
         with self._lock:
@@ -128,8 +131,8 @@ class LiveTable:
     def interrupted(self, number: int, reason: str) -> None:
         with self._lock:
             if number in self._running:
-                self._running[number].waits = True
-            self._broken_off.append(f"trial {number}: {one_line(reason)}; goes on")
+                self._running[number].is_waiting = True
+            self._interruptions.append(f"trial {number}: {one_line(reason)}; the trial restarts")
 
     def estimated(self, ensemble: EnsembleNow) -> None:
         with self._lock:
@@ -141,20 +144,18 @@ class LiveTable:
         with self._lock:
             self._notes.append(one_line(text))
 
-    # How it looks.
+    # Drawing.
 
     def _redraw(self) -> RenderableType:
         size = self._console.size
         if size.width < self._size.width or size.height < self._size.height:
-            # What was drawn in the larger terminal is wrapped by the smaller one and cannot be drawn over.
+            # A smaller terminal has wrapped the lines of the last table, so they cannot be overwritten.
             self._console.control(Control((ControlType.CLEAR,), (ControlType.HOME,)))
         self._size = size
         return self.frame()
 
     def frame(self) -> RenderableType:
-        """The table as it stands, no higher than the terminal; the last one has every running and failed trial and
-        every note.
-        """
+        """The current table, no higher than the terminal. The last table has every failed trial and every note."""
         with self._lock:
             room = sys.maxsize if self._is_last else self._console.height - 1
             foot, notes = self._foot(), self._note_lines()[-max(NOTE_LINES, room // 4) :]
@@ -176,49 +177,49 @@ class LiveTable:
         head = Table.grid(expand=True, padding=(0, 2))
         head.add_column(ratio=1, no_wrap=True)
         head.add_column(justify="right", no_wrap=True)
-        head.add_row(text, clock_text(self._clock() - self._began))
+        head.add_row(text, format_clock(self._clock() - self._began))
         return head
 
     def _table(self, shown: int) -> list[RenderableType]:
-        """The first so many of the running trials, and how many more there are."""
+        """The first ``shown`` running trials, and the number of the others."""
         if not self._running:
             return []
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("trial", justify="right", no_wrap=True)
         table.add_column("backbone", overflow="ellipsis", max_width=self._console.width // 3)
         table.add_column("epoch", justify="right", no_wrap=True)
-        table.add_column(width=min(MAX_BAR, max(MIN_BAR, self._console.width - 72)))
-        for name in (self.figures.name, "its best", "time left"):
+        table.add_column(width=min(MAX_BAR, max(MIN_BAR, self._console.width - COLUMNS_BESIDE_BAR)))
+        for name in (self.values.name, "its best", "time left"):
             table.add_column(name, justify="right", no_wrap=True)
         now = self._clock()
         for number, trial in sorted(self._running.items())[:shown]:
-            left = trial.left_s(now)
+            left = trial.estimate_left_s(now)
             table.add_row(
                 str(number),
                 Text(trial.backbone),
                 f"{trial.epoch}/{trial.epochs}",
                 ProgressBar(total=trial.epochs, completed=trial.epoch, complete_style="cyan", finished_style="cyan"),
-                self.figures.short(trial.value),
-                self.figures.short(trial.best),
-                "restarts" if trial.waits else "-" if left is None else clock_text(left),
+                self.values.format_number(trial.value),
+                self.values.format_number(trial.best),
+                "restarts" if trial.is_waiting else "-" if left is None else format_clock(left),
             )
         more = len(self._running) - shown
         return [table, Text(f"and {more} more", style="dim")] if more > 0 else [table]
 
     def _foot(self) -> list[RenderableType]:
         lines = []
-        if best := self.figures.best(self._ended.values()):
-            where = f"{best['backbone']}, epoch {best['epochs_done']}/{best['epochs']}"
-            lines.append(("best so far", f"trial {best['trial_number']}, {self.figures.of_result(best)}, {where}"))
+        if best := self.values.best(self._ended.values()):
+            details = f"{best['backbone']}, epoch {best['epochs_done']}/{best['epochs']}"
+            lines.append(("best so far", f"trial {best['trial_number']}, {self.values.format_result(best)}, {details}"))
         if self._ensemble:
-            lines.append(("ensemble now", self.figures.of_ensemble(self._ensemble)))
-        if self._broken_off:
-            times = f"{len(self._broken_off)} times, last " if len(self._broken_off) > 1 else ""
-            lines.append(("broke off", f"{times}{self._broken_off[-1]}"))
+            lines.append(("ensemble now", self.values.format_ensemble(self._ensemble)))
+        if self._interruptions:
+            times = f"{len(self._interruptions)} times, last: " if len(self._interruptions) > 1 else ""
+            lines.append(("interrupted", f"{times}{self._interruptions[-1]}"))
         return [_line((f"{label:<14}", "dim"), text) for label, text in lines]
 
     def _newest_ended(self, shown: int) -> list[Mapping[str, Any]]:
-        """The newest pruned and failed trials: however many are pruned, the newest failures stand."""
+        """The newest pruned and failed trials. The newest failures are included, however many trials were pruned."""
         failed = [result for result in self._ended.values() if result["state"] == "FAIL"]
         failed = failed if self._is_last else failed[-min(FAILED_SHOWN, shown) :]
         pruned = [result for result in self._ended.values() if result["state"] == "PRUNED"]
@@ -235,28 +236,28 @@ class LiveTable:
                 Text(f"trial {result['trial_number']:>3}", "dim"),
                 Text(result["state"], STYLES[result["state"]]),
                 f"epoch {result['epochs_done']}/{result['epochs']}",
-                self.figures.short(result["value"]),
+                self.values.format_number(result["value"]),
                 Text(one_line(result["reason"] or "")),
             )
         return [table] if table.row_count else []
 
     def _note_lines(self) -> list[RenderableType]:
-        """The newest notes, the newest of all as whole as may be."""
+        """The newest notes: the last with up to `NOTE_LINES` lines, the others with one line each."""
         if not self._notes:
             return []
         if self._is_last:
             return [Text(note) for note in self._notes]
         *older, newest = self._notes[-NOTES_SHOWN:]
-        whole = Text(newest).wrap(self._console, self._console.width)[:NOTE_LINES]
-        return [*(_line(note) for note in older), *whole]
+        wrapped = Text(newest).wrap(self._console, self._console.width)[:NOTE_LINES]
+        return [*(_line(note) for note in older), *wrapped]
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:
-    """One line, cut where the terminal ends; a part may have a style."""
+    """One line, cut off at the terminal's width. A part may be a pair of text and style."""
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
-def clock_text(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """``0:07``, ``12:34``, ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

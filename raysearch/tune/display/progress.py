@@ -1,4 +1,4 @@
-"""How a search shows its progress: a live table, plain lines or JSON lines, always told one thing at a time."""
+"""Chooses how a search shows its progress (live table, plain lines or JSON lines), and shows one event at a time."""
 
 import sys
 import threading
@@ -19,7 +19,7 @@ from raysearch.tune.listener import EnsembleNow, Listener
 
 
 class Display(Listener, Protocol):
-    """A listener that shows what it hears. It is entered before the search and left after it, whatever ends it."""
+    """A listener that shows the events. It is a context manager: entered before the search, left after it."""
 
     def __enter__(self) -> Self: ...
 
@@ -34,30 +34,32 @@ def choose_display(
     as_json: bool = False,
     earlier: Iterable[Mapping[str, Any]] = (),
 ) -> Display:
-    """The live table where stdout is a terminal, else plain lines; with ``quiet`` only failures and notes, to stderr;
-    ``as_json``: JSON lines and nothing else on stdout, ``quiet`` or not.
+    """The live table if stdout is a terminal, else plain lines.
 
-    ``trials``: how many are wanted; ``earlier``: `result.json`s of those that ended before this process.
+    ``quiet``: only failures and notes, as plain lines to stderr. ``as_json``: only JSON lines on stdout, also with
+    ``quiet``. ``trials`` is the total number of trials; ``earlier`` are the `result.json` of those that ended before
+    this process.
     """
     if as_json:
-        return InTurn(JsonLines(objective))
+        return SerialDisplay(JsonLines(objective))
     if quiet or not _can_redraw():
-        return InTurn(Lines(objective, earlier, quiet=quiet))
-    return InTurn(LiveTable(objective, trials, earlier))
+        return SerialDisplay(Lines(objective, earlier, quiet=quiet))
+    return SerialDisplay(LiveTable(objective, trials, earlier))
 
 
 def _can_redraw() -> bool:
-    """Whether stdout is a terminal that can: FORCE_COLOR alone makes a log file none."""
+    """Whether stdout is a terminal that can redraw lines."""
     console = Console()
+    # isatty too: with FORCE_COLOR, rich takes a log file for a terminal.
     return sys.stdout.isatty() and console.is_interactive and console.encoding.startswith("utf")
 
 
-class InTurn:
-    """A display for calls from several threads and from signal handlers: it shows one at a time, in their order.
+class SerialDisplay:
+    """Wraps a display for calls from several threads and from signal handlers: shows one event at a time, in order.
 
-    A call that comes while another is being shown is left to whoever shows that one. So nobody waits, and a handler
-    that interrupts a print neither prints into it nor waits for it for ever. A terminal that went away, or a pipe that
-    nobody reads, ends the showing and not the search.
+    An event that arrives while another is being shown is queued, and the thread that shows the other one shows it next.
+    So no caller waits, and a signal handler that interrupts a print cannot write into it or deadlock. If the terminal
+    or the pipe is closed, further events are not shown and the search continues.
     """
 
     def __init__(self, display: Display) -> None:
@@ -94,7 +96,7 @@ class InTurn:
 
     def _call(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
-        # Looked at again after every release: what came meanwhile has been left to this thread.
+        # Checked again after each release, because other threads may have queued events meanwhile.
         while self._calls and self._lock.acquire(blocking=False):
             try:
                 self._show_next()
@@ -102,7 +104,7 @@ class InTurn:
                 self._lock.release()
 
     def _show_next(self) -> None:
-        """The lock is held; another thread may have shown the last one already."""
+        """Show the next event, if another thread has not shown it already. The caller holds the lock."""
         call = self._calls.popleft() if self._calls else None
         if call and not self._is_lost:
             try:

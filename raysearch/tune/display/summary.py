@@ -1,4 +1,4 @@
-"""What a search says at its end: the best trials and what comes next."""
+"""What a search prints at its end: the best trials and the next command."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,41 +13,43 @@ from raysearch.io import read_yaml
 from raysearch.paths import StudyPaths
 from raysearch.space import Space
 from raysearch.train.result import read_result
-from raysearch.tune.display.lines import Figures
+from raysearch.tune.display.lines import ValueFormat
 from raysearch.tune.values import BY_SCHEDULER
 
 
 def print_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
-    """The best trials and the next command.
+    """Print the best trials and the next command.
 
-    ``space``: with as many trials as the study was last asked for, all told; ``words``: the search's own command line.
+    ``space`` has the study's total number of trials. ``words`` are the arguments of the search's command line.
     """
     trials = space.search.trials
     results = _results(paths)
     ended = [result for result in results if result["value"] is not None and result["state"] != "FAIL"]
     if ended:
-        Console().print(_best_trials(ended, Figures(space.search.objective)))
+        Console().print(_make_table(ended, ValueFormat(space.search.objective)))
     cut_off = sum(result["state"] == "PRUNED" and result["reason"] != BY_SCHEDULER for result in ended)
     if len(ended) < trials:
-        print(f"\n{len(ended)} of {trials} trials ended. Go on: {_again(words, _total(words, trials))}")
+        resume = _format_command(words, _total_if_relative(words, trials))
+        print(f"\n{len(ended)} of {trials} trials ended. To continue: {resume}")
     elif cut_off:
-        print(f"\n{cut_off} of the {trials} trials were cut off. As many more: {_again(words, f'+{cut_off}')}")
+        resume = _format_command(words, f"+{cut_off}")
+        print(f"\n{cut_off} of the {trials} trials were interrupted. To run as many more: {resume}")
     if ended:
         print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
 
 
 def print_ablation_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
-    """How many of the ablation's trainings are done, and the next command. Its figures are the report's."""
+    """Print how many of the ablation's trainings are complete, and the next command."""
     assert space.ablation is not None
-    wanted = [space.trial.suggest(FixedTrial({}), training.fixed) for training in space.ablation.trainings]
+    configs = [space.trial.suggest(FixedTrial({}), training.fixed) for training in space.ablation.trainings]
     complete = [
         TrainingConfig.model_validate(read_yaml(folder.config)).trial
         for _, folder in paths.trials()
         if (result := read_result(folder)) and result["state"] == "COMPLETE"
     ]
-    if missing := sum(trial not in complete for trial in wanted):
-        done = len(wanted) - missing
-        print(f"\n{done} of {len(wanted)} trainings are complete. Go on: {_again(words)}")
+    if missing := sum(config not in complete for config in configs):
+        done = len(configs) - missing
+        print(f"\n{done} of {len(configs)} trainings are complete. To continue: {_format_command(words)}")
     print(f"\nNext: python -m raysearch.report {shlex.quote(str(paths.root))}")
 
 
@@ -55,15 +57,15 @@ def _results(paths: StudyPaths) -> list[dict[str, Any]]:
     return [result for _, folder in paths.trials() if (result := read_result(folder))]
 
 
-def _again(words: Sequence[str], trials: str | None = None) -> str:
-    """The command that goes on; ``trials`` takes the place of what `--trials` said."""
+def _format_command(words: Sequence[str], trials: str | None = None) -> str:
+    """The command that resumes the search. ``trials`` replaces the value of `--trials`."""
     if trials:
         words = [*_without("--trials", words), "--trials", trials]
     return f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
 
 
-def _total(words: Sequence[str], trials: int) -> str | None:
-    """What `--trials +N` came to: said again it would ask for N more again. None where it was not said."""
+def _total_if_relative(words: Sequence[str], trials: int) -> str | None:
+    """The total number of trials if the command has `--trials +N`, which would add N again; else None."""
     return str(trials) if any(word.startswith(("+", "--trials=+")) for word in words) else None
 
 
@@ -73,12 +75,13 @@ def _without(option: str, words: Sequence[str]) -> list[str]:
     return [word for word in rest if not (word == option and next(rest, "")) and not word.startswith(f"{option}=")]
 
 
-def _best_trials(ended: Sequence[Mapping[str, Any]], figures: Figures) -> Table:
+def _make_table(ended: Sequence[Mapping[str, Any]], values: ValueFormat) -> Table:
+    """The five best trials."""
     table = Table(box=None, pad_edge=False)
-    by_gain = figures.objective == "ensemble_gain"
+    by_gain = values.objective == "ensemble_gain"
     for name in ("trial", "state", *(["gain"] if by_gain else []), "value", "backbone", "better role", "epochs"):
         table.add_column(name, justify="right" if name in ("trial", "gain", "value", "epochs") else "left")
-    for result in sorted(ended, key=figures.rank, reverse=True)[:5]:
+    for result in sorted(ended, key=values.rank, reverse=True)[:5]:
         gain = result.get("ensemble_gain")
         gains = [] if not by_gain else ["-" if gain is None else f"{gain:.4f}"]
         epochs = f"{result['epochs_done']}/{result['epochs']}"

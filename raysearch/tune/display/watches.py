@@ -1,4 +1,4 @@
-"""What is looked at beside the trials, in threads of the driver: the ensemble so far, and the disk."""
+"""Threads of the driver that watch the search: the ensemble of the ended trials, and the disk."""
 
 import logging
 import threading
@@ -10,24 +10,25 @@ from raysearch.errors import UserError
 from raysearch.paths import StudyPaths
 from raysearch.train.disk import DRIVER_RESERVE, free_bytes
 from raysearch.tune.listener import Listener
-from raysearch.tune.store.gain import estimate
+from raysearch.tune.store.gain import estimate_ensemble
 
 EVERY_S = 3.0
+"""Seconds between two checks."""
 SHARE_OF_TIME = 0.05
-"""Share of the search's time that looks at the ensemble may take of one core."""
+"""Largest share of one core's time that estimates of the ensemble may take."""
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def watching(paths: StudyPaths, listener: Listener, *others: Callable[[], float]) -> Iterator[None]:
-    """Tell ``listener`` of the ensemble whenever trials have ended, and of trials that wait for room on the disk.
+    """Tell ``listener`` about the ensemble when trials have ended, and about trials that wait for disk space.
 
-    ``others``: what is called beside, again and again after the seconds that it returns.
+    ``others`` are further checks. Each runs in its own thread, again after the number of seconds that it returns.
     """
     ends = threading.Event()
-    looks = (EnsembleWatch(paths, listener, ends).look, DiskWatch(paths, listener).look, *others)
-    threads = [threading.Thread(target=_repeat, args=[look, ends], daemon=True) for look in looks]
+    checks = (EnsembleWatch(paths, listener, ends).check, DiskWatch(paths, listener).check, *others)
+    threads = [threading.Thread(target=_repeat, args=[check, ends], daemon=True) for check in checks]
     for thread in threads:
         thread.start()
     try:
@@ -35,58 +36,60 @@ def watching(paths: StudyPaths, listener: Listener, *others: Callable[[], float]
     finally:
         ends.set()
         for thread in threads:
-            thread.join(timeout=1.0)  # a look at a large library may go on; nobody hears of it any more
+            thread.join(timeout=1.0)  # an estimate with many candidates may take longer; its result is discarded
 
 
-def _repeat(look: Callable[[], float], ends: threading.Event) -> None:
-    """``look`` until the end; it returns the seconds until its next turn."""
-    while not ends.wait(look()):
+def _repeat(check: Callable[[], float], ends: threading.Event) -> None:
+    """Call ``check``, which returns the seconds until its next call, until ``ends`` is set."""
+    while not ends.wait(check()):
         pass
 
 
 class EnsembleWatch:
-    """Looks when trials have ended since the last look, and never more often than `SHARE_OF_TIME` allows."""
+    """Estimates the ensemble when further trials have ended, but not more often than `SHARE_OF_TIME` allows."""
 
     def __init__(self, paths: StudyPaths, listener: Listener, ends: threading.Event) -> None:
         self.paths, self.listener, self.ends = paths, listener, ends
         self._ended = 0
 
-    def look(self) -> float:
+    def check(self) -> float:
+        """Returns the seconds until the next check."""
         ended = sum(folder.result.is_file() for _, folder in self.paths.trials())
         if ended == self._ended:
             return EVERY_S
         self._ended = ended
         began = time.monotonic()
         try:
-            now = estimate(self.paths)
-        except UserError:  # nothing to select from yet; what is wrong with files, raysearch.ensemble says
+            ensemble = estimate_ensemble(self.paths)
+        except UserError:  # no predictions yet, or unreadable ones: raysearch.ensemble reports those
             return EVERY_S
-        except Exception as error:  # a file that went away meanwhile, say: there will be another look
-            _log.debug("no look at the ensemble: %s", error)
+        except Exception as error:  # for example, a trial removed a file meanwhile; the next check tries again
+            _log.debug("no estimate of the ensemble: %s", error)
             return EVERY_S
         if not self.ends.is_set():
-            self.listener.estimated(now)
+            self.listener.estimated(ensemble)
         return max(EVERY_S, (time.monotonic() - began) / SHARE_OF_TIME)
 
 
 class DiskWatch:
-    """Says once that trials wait for room on the disk, and once that none does any more."""
+    """Tells the listener once when trials start to wait for disk space, and once when none waits."""
 
     def __init__(self, paths: StudyPaths, listener: Listener) -> None:
         self.paths, self.listener = paths, listener
         self._is_paused = False
 
-    def look(self) -> float:
+    def check(self) -> float:
+        """Returns the seconds until the next check."""
         trials = self.paths.trials()
         waiting = [str(number) for number, trial in trials if any(one.paused.is_file() for one in trial.trainings)]
         is_paused = bool(waiting) or free_bytes(self.paths.root) < DRIVER_RESERVE
         if is_paused and not self._is_paused:
             names = f" (trial {', '.join(waiting)})" if waiting else ""
             self.listener.noted(
-                f"{self.paths.root}: the disk is full; paused{names} until there is room: nothing is lost, remove what "
-                "is not needed"
+                f"{self.paths.root}: the disk is full; training is paused{names} and nothing is lost. Free some space "
+                "to continue"
             )
         elif self._is_paused and not is_paused:
-            self.listener.noted(f"{self.paths.root}: there is room on the disk again; trials go on")
+            self.listener.noted(f"{self.paths.root}: the disk has free space again; training continues")
         self._is_paused = is_paused
         return EVERY_S

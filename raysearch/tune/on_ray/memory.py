@@ -1,4 +1,4 @@
-"""A training that is out of memory goes on once, from its checkpoint: half the batch, twice the accumulation."""
+"""Out of memory: continue once from the checkpoint, with half the batch size and twice the accumulation."""
 
 import gc
 import sys
@@ -11,17 +11,20 @@ from raysearch.train.result import read_metrics
 from raysearch.tune.on_ray.failures import is_out_of_memory
 
 SMALLEST = 2
-"""Images of a batch that batch normalisation needs."""
+"""Fewest images in a batch that batch normalization can train on."""
 
 
-def within_memory(paths: TrialPaths, train: Callable[[], None]) -> None:
-    """``train()``; out of memory, once more after `halve_batches`. ``train`` reads its config anew and resumes."""
+def retry_with_smaller_batches(paths: TrialPaths, train: Callable[[], None]) -> None:
+    """Call ``train``. If it runs out of memory, call `halve_batches` and then ``train`` once more.
+
+    ``train`` must read its config from ``paths`` at every call and resume from its checkpoint.
+    """
     try:
         return train()
     except Exception as error:
         if not (is_out_of_memory(error) and halve_batches(paths, error)):
             raise
-    # Outside of the handler: the error holds on to the frames, and with them to all the memory.
+    # Outside of the except block: there the exception still refers to the frames that hold the memory.
     gc.collect()
     if torch := sys.modules.get("torch"):
         torch.cuda.empty_cache()
@@ -29,9 +32,10 @@ def within_memory(paths: TrialPaths, train: Callable[[], None]) -> None:
 
 
 def halve_batches(paths: TrialPaths, error: BaseException) -> bool:
-    """Write the config anew with batches of half the size and twice as many a step; False where that is no way out.
+    """Rewrite the config with half the batch size and twice the accumulation. Returns whether it did.
 
-    It is not when it was done before, or a batch would become smaller than `SMALLEST`. `smaller_batches.txt` says why.
+    It does not if it did before, or if a batch would have fewer than `SMALLEST` images. The change and its reason are
+    written to `smaller_batches.txt`.
     """
     config = read_yaml(paths.config)
     trial = config["trial"]
@@ -47,10 +51,10 @@ def halve_batches(paths: TrialPaths, error: BaseException) -> bool:
     sizes = " and ".join(f"{a} -> {b}" for a, b in dict(zip(before, _sizes([trial, *stages]), strict=True)).items())
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     text = (
-        f"out of memory in epoch {epoch}: since then trial.batch_size {sizes}, trial.accumulation "
+        f"out of memory in epoch {epoch}: continued with trial.batch_size {sizes}, trial.accumulation "
         f"{trial['accumulation'] // 2} -> {trial['accumulation']} ({reason})"
     )
-    # The note first: a kill between the two leaves the batches as they were, and no third try.
+    # The note first: after a kill between the two, the batches are unchanged and no second halving is tried.
     write_text(paths.smaller_batches, text)
     write_yaml(paths.config, config)
     return True

@@ -1,4 +1,4 @@
-"""A Ray node that dies under its driver: Tune would wait for ever for actors that nobody starts."""
+"""Stops the search if the Ray node of the driver dies. Tune would wait for ever for actors that no node starts."""
 
 import os
 import sys
@@ -12,27 +12,29 @@ from raysearch.errors import StudyError
 from raysearch.paths import StudyPaths
 
 EVERY_S = 2.0
+"""Seconds between two checks."""
 MISSES = 3
-"""Times in a row that the node is not found alive, until it counts as dead."""
+"""Consecutive failed checks after which the node counts as dead."""
 GRACE_S = 8.0
-"""Seconds in which a search whose node is dead has to end by itself; Ray's own calls may never return then."""
+"""Seconds that the search has to end after its node died. Then the process exits, because calls to Ray may never
+return."""
 
 
 class NodeWatch(tune.Callback):
-    """Ends the search by a `StudyError`, at Tune's next step, once the node of this process is dead."""
+    """Raises `StudyError` at Tune's next step once the node of this process is dead; exits if no step follows."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self.message = (
-            f"{paths.root}: Ray on this machine died (killed, or for want of memory); what was trained is kept, "
-            "--resume goes on"
+            f"{paths.root}: Ray on this machine died (it was killed or ran out of memory); everything trained so far "
+            "is kept, continue with --resume"
         )
         self._node_id = ray.get_runtime_context().get_node_id()
         self._missed, self._is_dead = 0, False
         self.has_ended = False
-        """To be set when the search is over: Ray may then end."""
+        """Set when the search is over, so that the end of Ray is not an error."""
 
-    def look(self) -> float:
-        """For a thread beside the search; returns the seconds until it is to be called again."""
+    def check(self) -> float:
+        """Check the node, in a thread. Returns the seconds until the next check."""
         self._missed = 0 if self._is_alive() else self._missed + 1
         if self._missed < MISSES:
             return EVERY_S
@@ -43,12 +45,12 @@ class NodeWatch(tune.Callback):
         if sys.stdout.isatty():
             print("\x1b[?25h", end="", flush=True)  # a live table hides the cursor
         print(f"error: {self.message}", file=sys.stderr, flush=True)
-        os._exit(2)
+        os._exit(2)  # not sys.exit, which would wait for the thread that is blocked in Ray
 
     def _is_alive(self) -> bool:
         try:
             return any(node["NodeID"] == self._node_id and node["Alive"] for node in ray.nodes())
-        except Exception:  # the cluster's head does not answer any more
+        except Exception:  # the cluster's head does not answer
             return False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -56,4 +58,4 @@ class NodeWatch(tune.Callback):
             raise StudyError(self.message)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for Tuner.restore, which is not used here
+        return {}  # Tune pickles its callbacks for Tuner.restore, which raysearch does not use

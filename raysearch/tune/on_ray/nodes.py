@@ -1,4 +1,4 @@
-"""What the nodes of the cluster hold that this process has joined."""
+"""Reads the nodes of the Ray cluster that this process is connected to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,11 @@ CONFIG_FLAG = "--autoscaling-config="
 
 
 def read_cluster() -> Cluster:
-    """What the cluster that this process has joined holds, and what its autoscaler may start.
+    """The nodes of the cluster, and those that its autoscaler may start.
 
-    The kinds of nodes that an autoscaler knows stand in its own config. Some report it to Ray; the one of `ray up` and
-    `ray start --autoscaling-config` does not, so that it is read here, on the cluster's head. Elsewhere the cluster
-    is open.
+    An autoscaler's config lists its kinds of nodes. Some autoscalers report it to Ray. That of `ray up` and
+    `ray start --autoscaling-config` does not; its config file is read if this process runs on the cluster's head.
+    Otherwise the kinds are unknown and the cluster is open.
     """
     nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
     if is_ray_client():
@@ -32,11 +32,11 @@ def read_cluster() -> Cluster:
 
 
 def _monitors(gcs_address: str) -> Iterator[list[str]]:
-    """Command lines of the cluster's monitor, which is the autoscaler, where it runs on this machine."""
+    """Command lines of the cluster's monitor processes on this machine. The monitor is the autoscaler."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_text(errors="replace").split("\0")
-        except OSError:  # ended meanwhile
+        except OSError:  # the process has ended
             continue
         if f"--gcs-address={gcs_address}" in words and any(word.endswith("/monitor.py") for word in words):
             yield words

@@ -1,7 +1,7 @@
-"""The private parts of Ray that raysearch relies on, as read in Ray 2.60. No other file names one.
+"""All private parts of Ray that raysearch uses, as read in Ray 2.60. No other file uses one.
 
-Ray Train has no public way to be given a placement group, Ray Tune none to fill a scheduler's memory, and Ray itself
-none to ask what an autoscaler may start. `PRIVATE` lists what is used; a test checks that Ray still has it.
+Ray has no public way to give Ray Train a placement group, to give a scheduler of Ray Tune earlier results, or to ask
+which nodes an autoscaler may start. `PRIVATE` lists the parts; a test checks that Ray still has them.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ __all__ = [
     "RayTrainError",
     "TrainerInTrial",
     "assign_bracket",
-    "brackets_of",
     "count_rungs",
-    "error_file_of",
+    "find_error_file",
     "has_autoscaler",
     "is_ray_client",
+    "list_brackets",
     "reported_node_groups",
     "set_results",
 ]
@@ -70,10 +70,10 @@ PRIVATE = (
     "ray.tune.schedulers.MedianStoppingRule()._results",
     "ray.util.client.ray.is_connected",
 )
-"""Dotted names: ``()`` stands for an instance made without arguments, a number for an item of a list."""
+"""Dotted names. ``()`` stands for an instance made without arguments, a number for an item of a list."""
 
 
-# What an autoscaler may start.
+# The autoscaler.
 
 
 def is_ray_client() -> bool:
@@ -82,7 +82,7 @@ def is_ray_client() -> bool:
 
 
 def reported_node_groups() -> list[tuple[dict[str, float], int]] | None:
-    """Resources and greatest number of each kind of node that an autoscaler has reported to Ray; None without one."""
+    """Resources and largest number of each kind of node, as an autoscaler reported them to Ray; None if none did."""
     reported = ray._private.state.state.get_cluster_config()
     if not reported or not reported.node_group_configs:
         return None
@@ -90,18 +90,19 @@ def reported_node_groups() -> list[tuple[dict[str, float], int]] | None:
 
 
 def has_autoscaler() -> bool:
-    """Whether nodes are started on demand, as far as a process beside the head can tell."""
+    """Whether nodes are started on demand, as far as this can be seen from a node other than the head."""
     if is_autoscaler_v2(fetch_from_server=True):
         return True
     status = json.loads(_internal_kv_get("__autoscaling_status") or "{}")
     kinds = ((status.get("autoscaler_report") or {}).get("node_type_mapping") or {}).values()
-    return any(not kind.startswith("node_") for kind in kinds)  # without one, each node is a kind of its own
+    # Without an autoscaler, Ray reports each node as a kind named node_<id>.
+    return any(not kind.startswith("node_") for kind in kinds)
 
 
-# The memory of Tune's schedulers, and the error of a trial.
+# The state of Tune's schedulers, and the error of a trial.
 
 
-def brackets_of(scheduler: AsyncHyperBandScheduler) -> list[Any]:
+def list_brackets(scheduler: AsyncHyperBandScheduler) -> list[Any]:
     """The scheduler's brackets: objects with `on_result(trial, time, value)`."""
     return list(scheduler._brackets)
 
@@ -111,17 +112,17 @@ def count_rungs(bracket: Any) -> int:
 
 
 def assign_bracket(scheduler: AsyncHyperBandScheduler, trial_id: Any, bracket: Any) -> None:
-    """Take the bracket of a trial, which `on_trial_add` has drawn at random, from ``bracket`` on."""
+    """Replace the bracket of a trial, which `on_trial_add` draws at random, by ``bracket``."""
     scheduler._trial_info[trial_id] = bracket
 
 
 def set_results(scheduler: MedianStoppingRule, trial: Any, results: list[dict[str, Any]]) -> None:
-    """Let the scheduler know of ``results`` as if it had received them from ``trial``."""
+    """Give the scheduler ``results`` as if it had received them from ``trial``."""
     scheduler._results[trial] = results
 
 
-def error_file_of(trial: Any) -> str | None:
-    """Path of the pickled error that ended a Tune trial; None without one."""
+def find_error_file(trial: Any) -> str | None:
+    """Path of the pickled error that ended a Tune trial; None if there is none."""
     path: str | None = trial.pickled_error_file
     return path
 
@@ -132,7 +133,7 @@ def error_file_of(trial: Any) -> str | None:
 class TrainerInTrial(TorchTrainer):
     """A `TorchTrainer` whose workers use the placement group of the Tune trial that calls `fit`.
 
-    Its controller runs in a thread of the trial's process, instead of an actor of its own.
+    Train's controller runs in a thread of the trial's process, not in a separate actor.
     """
 
     def __init__(
@@ -142,16 +143,16 @@ class TrainerInTrial(TorchTrainer):
         wait_for: Callable[["Future[None]"], None],
         **options: Any,
     ) -> None:
-        """``is_loss``: whether a worker's failure is a death, after which the workers are started again; any other
-        failure is final. ``wait_for``: called in `fit`'s thread; returns when the future is done."""
+        """``is_loss``: whether a worker's failure means that the worker died. Then the workers restart; any other
+        failure is final. ``wait_for``: called in the thread of `fit`; must return when the future is done."""
         super().__init__(*args, **options)
         self._is_loss, self._wait_for = is_loss, wait_for
 
     def _create_default_callbacks(self) -> list[Any]:
-        # Each starts an actor of its own: the first removes a group that Train made and outlives the trial, the second
-        # hands out Ray datasets, of which there are none.
-        left_out = (PlacementGroupCleanerCallback, DatasetsCallback)
-        return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, left_out)]
+        # Each of these starts an actor. The first removes Train's own placement group, and would outlive the trial; the
+        # second serves Ray datasets. There is neither here.
+        unused = (PlacementGroupCleanerCallback, DatasetsCallback)
+        return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, unused)]
 
     def _initialize_and_run_controller(self, **options: Any) -> Any:
         options["scaling_policy"] = _FixedSize(self.scaling_config)
@@ -164,10 +165,10 @@ class TrainerInTrial(TorchTrainer):
 
 
 def _run_in_thread(run: Callable[[], None]) -> "Future[None]":
-    """Call ``run`` in a daemon thread, which does not keep the process of a stopped trial alive."""
+    """Call ``run`` in a daemon thread, so that it does not keep the process of a stopped trial alive."""
     ended: Future[None] = Future()
 
-    def fulfil() -> None:
+    def call() -> None:
         try:
             run()
         except BaseException as error:
@@ -175,19 +176,19 @@ def _run_in_thread(run: Callable[[], None]) -> "Future[None]":
         else:
             ended.set_result(None)
 
-    threading.Thread(target=fulfil, name="ray-train", daemon=True).start()
+    threading.Thread(target=call, name="ray-train", daemon=True).start()
     return ended
 
 
 class _TrialsGroup(DefaultPlacementGroupHandle):
-    """The trial's placement group: Train uses it, Tune removes it."""
+    """The trial's placement group. Train only uses it; Tune created it and removes it."""
 
     def shutdown(self) -> None:
         pass
 
 
 class _WorkerGroup(WorkerGroup):
-    """Workers in the trial's placement group: worker i has bundle i."""
+    """Workers in the trial's placement group: worker i uses bundle i."""
 
     def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> DefaultPlacementGroupHandle:
         return _TrialsGroup(ray.util.get_current_placement_group())
@@ -198,7 +199,7 @@ class _Controller(TrainController):
 
 
 class _FixedSize(FixedScalingPolicy):
-    """Requests nothing from an autoscaler: the trial's placement group already has the resources."""
+    """Requests nothing from an autoscaler, because the trial's placement group already has the resources."""
 
     def _send_resource_request(self) -> None:
         pass
@@ -207,7 +208,7 @@ class _FixedSize(FixedScalingPolicy):
 
 
 class _RestartAfterLosses(DefaultFailurePolicy):
-    """Restarts workers that died. An error that training raised is final."""
+    """Restarts workers that died. An exception of the training is final."""
 
     def __init__(self, failure_config: Any, is_loss: Callable[[Exception], bool]) -> None:
         super().__init__(failure_config)

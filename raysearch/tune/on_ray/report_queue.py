@@ -1,25 +1,29 @@
-"""Where the first of a trial's workers and the trial itself meet. No torch: its process has to start quickly."""
+"""The queue between the first of a trial's workers and the trial.
+
+This module does not import torch, so that the actor's process starts quickly.
+"""
 
 import asyncio
 from typing import Any
 
 
 class ReportQueue:
-    """A Ray actor. A look goes from the worker to the trial; the worker waits until the trial is done with it."""
+    """A Ray actor that passes reports from a worker to the trial. The worker waits until its report has been used."""
 
     def __init__(self) -> None:
-        self._given: asyncio.Queue[tuple[dict[str, Any], asyncio.Event]] = asyncio.Queue()
-        self._taken: asyncio.Event | None = None
+        self._reports: asyncio.Queue[tuple[dict[str, Any], asyncio.Event]] = asyncio.Queue()
+        self._used: asyncio.Event | None = None
+        """To be set when the trial has used the report that it has taken"""
 
-    async def give(self, look: dict[str, Any]) -> None:
-        """The worker's call; returns when the trial asks for the next look, and so is done with this one."""
-        taken = asyncio.Event()
-        await self._given.put((look, taken))
-        await taken.wait()
+    async def give(self, report: dict[str, Any]) -> None:
+        """Called by the worker. Returns when the trial asks for the next report, and so has used this one."""
+        used = asyncio.Event()
+        await self._reports.put((report, used))
+        await used.wait()
 
     async def next(self) -> dict[str, Any]:
-        """The trial's call; returns when there is a look."""
-        if self._taken is not None:
-            self._taken.set()
-        look, self._taken = await self._given.get()
-        return look
+        """Called by the trial. Returns the next report as soon as there is one."""
+        if self._used is not None:
+            self._used.set()
+        report, self._used = await self._reports.get()
+        return report

@@ -1,4 +1,4 @@
-"""The trainings of a trial: itself or, in a study with `data.folds`, one a fold; each is a Ray Tune trial."""
+"""The trainings of a trial: one or, in a study with `data.folds`, one per fold. Ray Tune runs each as a Tune trial."""
 
 from typing import NamedTuple
 
@@ -11,35 +11,36 @@ class FoldTraining(NamedTuple):
     """One training of a trial."""
 
     number: int
-    """The trial's, in the study"""
+    """Number of the trial in the study"""
     fold: int | None = None
-    """That it holds out; None where it is the whole trial"""
+    """The fold that it holds out; None in a study without folds"""
 
     @property
     def name(self) -> str:
         return f"trial {self.number}" if self.fold is None else f"trial {self.number}, fold {self.fold}"
 
     def within(self, paths: StudyPaths) -> TrialPaths:
-        """Its folder."""
+        """The training's folder."""
         trial = paths.trial(self.number)
         return trial if self.fold is None else trial.fold(self.fold)
 
 
-def fold_trainings(number: int, folds: int | None) -> list[FoldTraining]:
-    """The trainings of trial ``number``, in the order in which they start."""
+def list_fold_trainings(number: int, folds: int | None) -> list[FoldTraining]:
+    """List the trainings of trial ``number``, in the order in which they start."""
     return [FoldTraining(number, fold) for fold in range(folds)] if folds else [FoldTraining(number)]
 
 
-def config_of(training: TrainingConfig, part: FoldTraining, paths: StudyPaths) -> TrainingConfig:
-    """What a part trains: its trial's ``training`` and, of a fold, with that held out. A fold's is written once.
+def prepare_config(trial_config: TrainingConfig, training: FoldTraining, paths: StudyPaths) -> TrainingConfig:
+    """The config of ``training``: the trial's config and, with folds, the fold that it holds out.
 
-    All folds have the trial's seed: `data.fold` is all that they differ in.
+    The config of a fold is written to its folder once. All folds have the trial's seed and differ in `data.fold` only.
     """
-    if part.fold is None:
-        return training
-    config = part.within(paths).config
-    if config.is_file():  # its batches may have been halved since
-        return TrainingConfig.model_validate(read_yaml(config))
-    own = training.model_copy(update={"data": training.data.model_copy(update={"fold": part.fold})})
-    write_yaml(config, own.model_dump())
-    return own
+    if training.fold is None:
+        return trial_config
+    path = training.within(paths).config
+    if path.is_file():  # may have smaller batches than the trial's config, after it ran out of memory
+        return TrainingConfig.model_validate(read_yaml(path))
+    data = trial_config.data.model_copy(update={"fold": training.fold})
+    config = trial_config.model_copy(update={"data": data})
+    write_yaml(path, config.model_dump())
+    return config

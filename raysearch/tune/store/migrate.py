@@ -1,8 +1,8 @@
-"""Brings the trials of a stored study to the space in force, which may have grown since they were drawn.
+"""Migrates the trials of a stored study to the current space, which may have grown since they were drawn.
 
-Optuna refuses other options under a parameter's name, and its samplers model only trials whose distributions agree. So
-the database is changed to say that its trials were drawn from the grown space; their values stay. It is changed in
-place, in one transaction: renaming another file over it could damage both for a program that has it open
+Optuna refuses new options under a known parameter name, and its samplers model only trials whose distributions agree.
+So the database is changed to say that its trials were drawn from the grown space; their values stay. The change is made
+in place, in one transaction: a new file under the old name could damage the database for a program that has it open
 (`optuna-dashboard`).
 """
 
@@ -29,14 +29,15 @@ from raysearch.tune.store.optuna_private import SCHEMA_VERSION, Param, StudyTabl
 WAIT_S = 60.0
 """Seconds to wait while another program writes to the database."""
 Grown: TypeAlias = dict[str, BaseDistribution]
-"""Every parameter of the space in force, by name."""
+"""Every parameter of the current space, by name."""
 
 
 def migrate_study(paths: StudyPaths, space: Space) -> None:
-    """Bring the parameters in `study.db` to ``space``. Parameters that agree with it already are left alone.
+    """Change the parameters in `study.db` to those of ``space``. Parameters that already agree are not touched.
 
-    A trial whose value was fixed, and could be drawn now, gains the parameter. Raises `StudyError`: the file is no
-    database or has another layout, another program keeps it locked, or ``space`` lacks an option that a trial has.
+    A trial with a value that was fixed then and is a parameter now gains the parameter. Raises `StudyError` if the file
+    is not a database or has another layout, if another program keeps it locked, or if ``space`` lacks an option that a
+    trial has.
     """
     grown = {name: _to_optuna(distribution) for name, distribution in space.trial.parameters()}
     try:
@@ -47,16 +48,16 @@ def migrate_study(paths: StudyPaths, space: Space) -> None:
             if version not in (None, SCHEMA_VERSION):
                 raise StudyError(
                     f"{paths.database}: was written by another version of Optuna (layout {version}, expected "
-                    f"{SCHEMA_VERSION}); install the versions that study.yaml lists, or give another --out"
+                    f"{SCHEMA_VERSION}); install the versions listed in study.yaml, or give another --out"
                 )
             if version is not None:
                 _migrate(tables, paths, space, grown)
     except sqlite3.DatabaseError as error:
-        raise StudyError(f"{paths.database}: cannot be brought to the space in force ({error})") from error
+        raise StudyError(f"{paths.database}: cannot be changed to the current space ({error})") from error
 
 
 def _to_optuna(distribution: Distribution) -> BaseDistribution:
-    """As Optuna stores what `Distribution.suggest` asks it for."""
+    """The Optuna distribution that `Distribution.suggest` draws from."""
     if isinstance(distribution, Choice):
         return CategoricalDistribution(distribution.options)
     if distribution.kind == "int":
@@ -66,17 +67,17 @@ def _to_optuna(distribution: Distribution) -> BaseDistribution:
 
 def _migrate(tables: StudyTables, paths: StudyPaths, space: Space, grown: Grown) -> None:
     params = tables.params()
-    changed = list(_changed(params, grown, paths))
+    changed = list(_change_params(params, grown, paths))
     tables.update_params(changed)
     if changed or grown.keys() - {param.name for param in params}:
-        added = list(_added(tables, params, grown, paths, space))
+        added = list(_add_params(tables, params, grown, paths, space))
         tables.insert_params(added)
         if changed or added:
             tables.delete_cmaes_state()
     _update_enqueued(tables, space)
 
 
-def _changed(params: list[Param], grown: Grown, paths: StudyPaths) -> Iterator[Param]:
+def _change_params(params: list[Param], grown: Grown, paths: StudyPaths) -> Iterator[Param]:
     stored = {text: json_to_distribution(text) for text in {param.distribution for param in params}}
     for param in params:
         before, now = stored[param.distribution], grown.get(param.name)
@@ -87,15 +88,15 @@ def _changed(params: list[Param], grown: Grown, paths: StudyPaths) -> Iterator[P
             yield param._replace(value=now.to_internal_repr(value), distribution=distribution_to_json(now))
         except ValueError as error:
             raise StudyError(
-                f"{paths.database}: a trial has {param.name} = {value!r}, which the space does not have; "
-                "give the space as it was, or another --out"
+                f"{paths.database}: a trial has {param.name} = {value!r}, which is not an option of the space; "
+                "give the original space, or another --out"
             ) from error
 
 
-def _added(
+def _add_params(
     tables: StudyTables, params: list[Param], grown: Grown, paths: StudyPaths, space: Space
 ) -> Iterator[tuple[int, str, float, str]]:
-    """Rows for the parameters that trials would have had in this space, by what they were trained with."""
+    """New rows for parameters that trials have in this space, with the values that the trials were trained with."""
     known = {(param.trial_id, param.name) for param in params}
     for trial_id, number in tables.trial_numbers():
         config = paths.trial(number).config
@@ -107,9 +108,12 @@ def _added(
 
 
 def _update_enqueued(tables: StudyTables, space: Space) -> None:
-    """Fix the values that have come into the space in trials of `search.first` that are still to be drawn."""
-    for row, asked, first in tables.unfinished_fixed_params("fixed"):
-        before: dict[str, Any] = json.loads(asked)
+    """Update the fixed parameters of `search.first` trials that have not been drawn yet.
+
+    Values of `search.first` that the original space could not draw, and this one can, become fixed parameters.
+    """
+    for row, fixed_params, first in tables.unfinished_fixed_params("fixed"):
+        before: dict[str, Any] = json.loads(fixed_params)
         now = before | space.trial.to_params(json.loads(first))
         if now != before:
             tables.set_fixed_params(row, json.dumps(now))

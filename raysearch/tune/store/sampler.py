@@ -1,4 +1,4 @@
-"""Optuna's samplers, with the settings that searches of some dozens of trials want."""
+"""Optuna's samplers, with settings for searches of a few dozen trials."""
 
 import warnings
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, Ra
 from raysearch.space import SearchConfig
 
 STARTUP_TRIALS = 5
-"""Trials drawn at random before anything is modelled; Optuna's 10 would use up a small search."""
+"""Trials drawn at random before the sampler uses its model. Optuna's default of 10 is too many for a small search."""
 
-# Of a space with options that bring parameters of their own, all but TPE model what every trial has, and draw the rest
-# at random, which they would warn of at every trial.
+# If options of a choice have parameters of their own, only TPE models all parameters. The other samplers model those
+# that every trial has and draw the rest at random. They would log a warning for every trial, so the warning is off.
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    # group: parameters of different options are modelled apart; constant_liar: running trials count.
+    # group: model the parameters of different options separately. constant_liar: take running trials into account.
     "tpe": lambda seed: TPESampler(
         seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
     ),
@@ -28,8 +28,9 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 
 
 def build_sampler(search: SearchConfig, trials_before: int) -> BaseSampler:
-    """``trials_before``: trials that the study holds; a resumed search must not draw again what the first part drew."""
+    """Make the sampler. ``trials_before``: trials in the study; it changes the seed, so that a resumed search does not
+    draw the same trials again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # QMC goes on in its sequence by the study's trials, and must keep its seed for it.
+        # QMC finds its place in its sequence by the study's trials, and needs the same seed for that.
         return SAMPLERS[search.sampler](search.seed + (0 if search.sampler == "qmc" else trials_before))

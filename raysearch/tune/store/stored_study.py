@@ -1,4 +1,4 @@
-"""The Optuna study as the searcher writes it: a trial's curve, its attributes, its end."""
+"""How the searcher writes the Optuna study: a trial's curve, its attributes, its end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from raysearch.tune.store.optuna_private import storage_of, stored_id
+from raysearch.tune.store.optuna_private import get_storage, get_trial_id
 
 WITHDRAWN = "withdrawn"
-"""Marks a trial that was asked for and is not wanted any more: it ended FAIL, but did not fail."""
+"""User attribute of a trial that was enqueued and then removed. Optuna has no state for it: the trial is FAIL, and does
+not count as a failure."""
 DEATHS = "deaths"
-"""The epochs that were done each time when the trial's process died."""
+"""User attribute: for each death of the trial's process, the number of finished epochs."""
 
 
 class StoredStudy:
@@ -21,53 +22,53 @@ class StoredStudy:
         self.study = study
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Those in one of ``states``, or all. Not copied: they must not be changed."""
+        """The trials in one of ``states``; without states, all. They are not copies, so they must not be changed."""
         return self.study.get_trials(deepcopy=False, states=states or None)
 
     def trial(self, number: int) -> FrozenTrial:
-        return storage_of(self.study).get_trial(stored_id(self.study, number))
+        return get_storage(self.study).get_trial(get_trial_id(self.study, number))
 
     @property
-    def counted(self) -> int:
+    def num_counted(self) -> int:
         """Trials that ended COMPLETE or PRUNED."""
         return len(self.trials(TrialState.COMPLETE, TrialState.PRUNED))
 
     @property
-    def failed(self) -> int:
-        """Trials that ended FAIL."""
+    def num_failed(self) -> int:
+        """Trials that ended FAIL, without withdrawn ones."""
         return sum(WITHDRAWN not in trial.user_attrs for trial in self.trials(TrialState.FAIL))
 
-    def live(self, number: int) -> optuna.Trial:
-        """A RUNNING trial to draw from; what it has drawn already it draws again."""
-        return optuna.Trial(self.study, stored_id(self.study, number))
+    def live_trial(self, number: int) -> optuna.Trial:
+        """A RUNNING trial, to draw parameters from. Parameters that were drawn before get the same values again."""
+        return optuna.Trial(self.study, get_trial_id(self.study, number))
 
     def enqueue(self, params: dict[str, Any], **attrs: Any) -> None:
-        """Ask for ``params`` before anything is drawn."""
+        """Add a WAITING trial with these fixed ``params``. Optuna hands out waiting trials before it draws new ones."""
         self.study.enqueue_trial(params, user_attrs=attrs)
 
     def withdraw(self, number: int, reason: str) -> None:
-        """End a trial that was enqueued and has not begun."""
+        """End a trial that was enqueued and has not started."""
         self.set(number, WITHDRAWN, True)
         self.set(number, "reason", reason)
-        storage_of(self.study).set_trial_state_values(stored_id(self.study, number), TrialState.FAIL)
+        get_storage(self.study).set_trial_state_values(get_trial_id(self.study, number), TrialState.FAIL)
 
     def set(self, number: int, key: str, value: Any) -> None:
-        storage_of(self.study).set_trial_user_attr(stored_id(self.study, number), key, value)
+        get_storage(self.study).set_trial_user_attr(get_trial_id(self.study, number), key, value)
 
     def add_point(self, number: int, epoch: int, value: float) -> None:
-        """A point of a trial's curve; of an epoch that has one, another."""
-        # Not Trial.report: it drops a second value for an epoch, which a resumed trial may send.
-        storage_of(self.study).set_trial_intermediate_value(stored_id(self.study, number), epoch, value)
+        """Set a point of a trial's curve."""
+        # Not by Trial.report, which drops a second value for an epoch. A resumed trial may send one.
+        get_storage(self.study).set_trial_intermediate_value(get_trial_id(self.study, number), epoch, value)
 
     def add_points(self, number: int, points: Sequence[tuple[int, float]]) -> None:
-        """Those of ``points`` that are missing or differ."""
+        """Set those of ``points`` that are missing or differ. ``points`` are pairs of epoch and value."""
         known = self.trial(number).intermediate_values
         for epoch, value in points:
             if known.get(epoch) != value:
                 self.add_point(number, epoch, value)
 
     def end(self, number: int, state: str, value: float | None) -> None:
-        """Optuna lets only COMPLETE be told with a value; it gives PRUNED the last point of the curve."""
+        """End a trial. Optuna takes ``value`` for COMPLETE only; PRUNED gets the last point of its curve."""
         if state == "COMPLETE":
             self.study.tell(number, value)
         else:

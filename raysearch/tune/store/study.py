@@ -1,4 +1,7 @@
-"""The study folder: made, opened again, locked. Its Optuna storage and its trial folders are all its state."""
+"""The study folder: check it, create it, open it again, lock it.
+
+Its whole state is the Optuna storage and the trial folders.
+"""
 
 import importlib.metadata
 import platform
@@ -23,20 +26,23 @@ from raysearch.tune.store.migrate import migrate_study
 from raysearch.tune.store.sampler import build_sampler
 
 PACKAGES = ("raysearch", "ray", "torch", "torchvision", "timm", "optuna", "pyarrow", "numpy")
-
-
+"""Packages whose versions are written to `study.yaml`"""
 BUSY_S = 60.0
-"""Seconds to wait where somebody else, such as a dashboard, holds the database."""
+"""Seconds to wait while another program, such as a dashboard, locks the database."""
 
 
 def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
-    """Raises `StudyError`: a study or other files in the way; or none to resume, a damaged one, or another space's."""
+    """Check that the study can be created or, with ``resume``, continued in its folder.
+
+    Raises `StudyError` if a study or other files are in the way; with ``resume``, if there is no study, it is damaged,
+    or it was made with another space.
+    """
     if resume:
         _check_same_space(paths, space)
     elif paths.study.exists():
         raise StudyError(
-            f"{paths.root}: already holds a study; go on with it by --resume, or give another --out "
-            "or another name by --set study=NAME"
+            f"{paths.root}: already holds a study; continue it with --resume, or give another --out "
+            "or another name with --set study=NAME"
         )
     elif blocking := next((path for path in (paths.root, *paths.root.parents) if path.is_file()), None):
         raise StudyError(f"{blocking}: is a file, not a folder; give another --out")
@@ -47,16 +53,16 @@ def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
 def _check_same_space(paths: StudyPaths, space: Space) -> None:
     before = space_from(read_study_file(paths).space.model_dump(), display_path(paths.study))
     if faults := find_growth_faults(before, space):
-        raise StudyError(f"{paths.root}: {fault}; give the space as it was, or another --out" for fault in faults)
+        raise StudyError(f"{paths.root}: {fault}; give the original space, or another --out" for fault in faults)
     if not paths.database.is_file() and any(True for _ in paths.trials()):
-        raise StudyError(f"{paths.database}: is missing, but there are trials; put it back, or give another --out")
+        raise StudyError(f"{paths.database}: is missing, but there are trials; restore it, or give another --out")
 
 
 def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[str, int | None]) -> None:
-    """Describe the search in `study.yaml`, and bring the trials that are there to its space, which may have grown.
+    """Write `study.yaml` and, for a resumed study, migrate its trials to ``space``, which may have grown.
 
-    Killed between the two, it has left a study that goes on with either space. Raises `StudyError`: made with other
-    data.
+    Trials are migrated first. If the process is killed between the two, the study resumes with either space.
+    ``counts`` are the images of each split. Raises `StudyError` if the study was made with other data.
     """
     if not paths.study.exists():
         write_study_file(paths, _description(space, dataset, counts))
@@ -66,7 +72,7 @@ def prepare(paths: StudyPaths, space: Space, dataset: Dataset, counts: Mapping[s
     if stored != dataset.fingerprint:
         raise StudyError(
             f"{paths.root}: was made with other data (fingerprint {stored[:12]}, {space.data.source} now has "
-            f"{str(dataset.fingerprint)[:12]}); give the same --data, or another --out"
+            f"{str(dataset.fingerprint)[:12]}); give the original --data, or another --out"
         )
     if paths.database.is_file():
         migrate_study(paths, space)
@@ -89,21 +95,22 @@ def _description(space: Space, dataset: Dataset, counts: Mapping[str, int | None
 
 
 def _commit() -> str | None:
-    """The git commit of this package's checkout, if it is one."""
+    """The git commit of this package's checkout; None if it is not a checkout."""
     folder = Path(__file__).parent
-    found = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def open_storage(paths: StudyPaths, name: str, search: SearchConfig) -> optuna.Study:
-    """The Optuna study in `study.db`, made if it is not there. `optuna-dashboard` opens the same file.
+    """Open the Optuna study in `study.db`, or create it. `optuna-dashboard` can open the same file.
 
-    Raises `StudyError` where the file is no such database.
+    Raises `StudyError` if the file is not such a database.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not paths.database.is_file():
-        with io.replacing(paths.database) as aside:  # a kill leaves no database without its tables
-            _open(aside, name, search)
+        # Created under another name and then renamed, so that a kill leaves no database without tables.
+        with io.replacing(paths.database) as temporary:
+            _open(temporary, name, search)
     try:
         study = _open(paths.database, name, search)
     except DatabaseError as error:
@@ -124,10 +131,10 @@ def _open(database: Path, name: str, search: SearchConfig) -> optuna.Study:
 
 @contextmanager
 def locked(paths: StudyPaths) -> Iterator[None]:
-    """Hold the study for this process; a second one is refused with the holder's process id and host."""
+    """Lock the study for this process. Raises `StudyError`, with the other process's id and host, if it is locked."""
     with ExitStack() as stack:
         try:
             stack.enter_context(io.locked(paths.lock))
         except io.LockHeld as held:
-            raise StudyError(f"{paths.root}: a search is running on it ({held}); end it first") from held
+            raise StudyError(f"{paths.root}: a search is running on it ({held}); stop that search first") from held
         yield

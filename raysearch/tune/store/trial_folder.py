@@ -1,4 +1,4 @@
-"""What a search reads off a training's folder, and what it removes from it."""
+"""What a search reads from a training's folder, and what it removes there."""
 
 import shutil
 
@@ -7,25 +7,25 @@ from raysearch.train.result import read_metrics
 
 
 def clear(folder: TrialPaths) -> None:
-    """Remove what only a training that goes on needs, and what kills have left of writes."""
+    """Remove files that only a running training needs, and unfinished files of killed processes."""
     folder.resume.unlink(missing_ok=True)
     folder.paused.unlink(missing_ok=True)
     shutil.rmtree(folder.ray, ignore_errors=True)
-    for part in folder.root.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+    for path in folder.root.rglob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
-def epochs_done(folder: TrialPaths) -> int:
-    """The newest epoch of which there is a line, whole or not."""
+def count_epochs_done(folder: TrialPaths) -> int:
+    """The last epoch in `metrics.jsonl`, also if it was stopped partway; 0 before the first."""
     lines = read_metrics(folder)
     return lines[-1]["epoch"] if lines else 0
 
 
 def has_evaluation(folder: TrialPaths) -> bool:
-    """Whether there are held-out predictions."""
+    """Whether the training was evaluated, and so has held-out predictions."""
     return any("held_out" in line for line in read_metrics(folder))
 
 
-def first_line(folder: TrialPaths) -> str:
-    """Of the error that ended it."""
+def read_error_summary(folder: TrialPaths) -> str:
+    """The first line of `error.txt`: the type and message of the error that ended the training."""
     return folder.error.read_text().partition("\n")[0]

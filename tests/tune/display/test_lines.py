@@ -23,8 +23,8 @@ def test_lines_tell_of_everything_that_happens(capsys: pytest.CaptureFixture[str
     assert [line[:6] for line in printed] == ["  1:01"] * len(printed)
     texts = [line[8:] for line in printed]
     assert "trial   0 started   wrn_16_2, 10 epochs" in texts
-    assert "trial   0 broke off its process died (node lost); goes on" in texts
-    assert "trial   0 started   wrn_16_2, 10 epochs, goes on after epoch 2" in texts
+    assert "trial   0 restarts  its process died (node lost)" in texts
+    assert "trial   0 started   wrn_16_2, 10 epochs, resumes after epoch 2" in texts
     assert "trial   1 PRUNED    12.5 %  epoch 3/10, teacher, stopped by the scheduler; best 12.5 % (trial 1)" in texts
     assert "trial   0 COMPLETE  56.8 %  epoch 3/10, teacher; best 56.8 % (trial 0)" in texts
     assert texts.count("ensemble now: 5 members, 60.1 % cross-fitted") == 1

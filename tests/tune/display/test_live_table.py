@@ -46,7 +46,7 @@ def test_at_80_columns_every_part_is_there() -> None:
     assert lines[1].split() == ["trial", "backbone", "epoch", "accuracy", "its", "best", "time", "left"]
     assert "best so far   trial 19, 19.0 %, wrn_16_2, epoch 3/10" in lines
     assert "ensemble now  5 members, 60.1 % cross-fitted" in lines
-    assert re.search(r"broke off     trial 30: its process died .*…$", text, re.M)
+    assert re.search(r"interrupted   trial 30: its process died .*…$", text, re.M)
     assert re.search(r"trial  18  FAIL    epoch 3/10  18.0 %  OutOfMemoryError: tried .*…$", text, re.M)
     assert re.search(r"trial  19  PRUNED  epoch 3/10  19.0 %  stopped by the scheduler *$", text, re.M)
     assert " ".join(line.strip() for line in lines[-2:]) == PAUSE, "the newest note is whole"

@@ -13,7 +13,7 @@ from watched_search import PAUSE, Terminal, config, result, search
 
 from raysearch.tune.display.json_lines import JsonLines
 from raysearch.tune.display.lines import Lines
-from raysearch.tune.display.progress import Display, InTurn, choose_display
+from raysearch.tune.display.progress import Display, SerialDisplay, choose_display
 
 # All displays.
 
@@ -107,9 +107,9 @@ class Recorder(Lines):
 
 
 def test_a_signal_handler_that_interrupts_a_line_is_shown_after_it() -> None:
-    display: InTurn
+    display: SerialDisplay
     recorder = Recorder(lambda text: display.noted("stopped by SIGINT") if text == "a line" else None)
-    display = InTurn(recorder)
+    display = SerialDisplay(recorder)
     display.noted("a line")
     told = ["a line begins", "a line ends", "stopped by SIGINT begins", "stopped by SIGINT ends"]
     assert recorder.seen == told
@@ -117,7 +117,7 @@ def test_a_signal_handler_that_interrupts_a_line_is_shown_after_it() -> None:
 
 def test_calls_from_many_threads_are_shown_one_at_a_time_and_none_is_lost() -> None:
     recorder = Recorder(lambda text: threading.Event().wait(0.0001))
-    display = InTurn(recorder)
+    display = SerialDisplay(recorder)
 
     def tell(name: str) -> None:
         for index in range(50):

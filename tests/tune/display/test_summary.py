@@ -41,7 +41,7 @@ def test_an_unfinished_search_says_how_to_go_on_with_no_more_trials_than_were_as
     words: list[str], again: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = summary(tmp_path, [result(0), result(1, "FAIL")], words, capsys)
-    assert f"1 of 3 trials ended. Go on: python -m raysearch.tune {again} --resume\n" in printed
+    assert f"1 of 3 trials ended. To continue: python -m raysearch.tune {again} --resume\n" in printed
 
 
 @pytest.mark.parametrize("words", [["toy.yaml"], ["toy.yaml", "--trials", "3"], ["toy.yaml", "--trials=+1"]])
@@ -51,12 +51,12 @@ def test_trials_that_were_cut_off_are_to_be_followed_by_as_many_more(
     results = [result(0), *(result(number, "PRUNED", reason=CUT_OFF) for number in (1, 2))]
     printed = summary(tmp_path, results, words, capsys)
     more = "python -m raysearch.tune toy.yaml --trials +2 --resume"
-    assert f"2 of the 3 trials were cut off. As many more: {more}\n" in printed
+    assert f"2 of the 3 trials were interrupted. To run as many more: {more}\n" in printed
 
 
 def test_a_finished_search_names_the_next_command_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = summary(tmp_path, [result(0), result(1, "PRUNED"), result(2)], ["toy.yaml"], capsys)
-    assert "Go on" not in printed
+    assert "To continue" not in printed
     assert "more" not in printed
     assert f"Next: python -m raysearch.ensemble {tmp_path / 'toy'}\n" in printed
 

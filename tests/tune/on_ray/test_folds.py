@@ -266,7 +266,7 @@ def test_a_trial_whose_folds_had_all_ended_when_its_driver_died_is_put_together(
     for part in (before.start(), before.start()):
         before.train(part, 0.5, 0.5, 0.5)
     before.train(FoldTraining(0, 0), 0.5)
-    before.searcher._settle = lambda number: None  # killed just before
+    before.searcher._end_trial_of_folds = lambda number: None  # killed just before
     before.train(FoldTraining(0, 1), 0.5)
     assert before.trials[0].state == TrialState.RUNNING
     after = Tune(tmp_path / "toy", space)
@@ -390,5 +390,5 @@ def test_predictions_that_do_not_belong_together_fail_their_trial_only(tmp_path:
         first.within(tune.paths).predictions(f"{role}-final").write_bytes(b"damaged")
     tune.train(second, 0.5, 0.5, 0.5, 0.5)
     assert tune.trials[0].state == TrialState.FAIL
-    assert tune.result(0)["reason"].startswith("its folds cannot be put together: ")
+    assert tune.result(0)["reason"].startswith("the predictions of its folds cannot be joined: ")
     assert tune.start() == FoldTraining(1, 0)

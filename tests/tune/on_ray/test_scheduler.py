@@ -81,7 +81,7 @@ def test_a_trial_s_bracket_is_the_same_at_every_start() -> None:
     one, two = build_scheduler(search), build_scheduler(search)
     assert isinstance(one, Brackets)
     assert isinstance(two, Brackets)
-    places = [[s._brackets.index(s.bracket_of(number)) for number in range(40)] for s in (one, two)]
+    places = [[s._brackets.index(s.choose_bracket(number)) for number in range(40)] for s in (one, two)]
     assert places[0] == places[1]
     assert set(places[0]) == {0, 1, 2}
 
@@ -123,7 +123,7 @@ def test_a_trial_that_goes_on_does_not_stand_in_a_rung_twice(name: str) -> None:
     assert scheduler.set_search_properties(METRIC, "max")
     scheduler.on_trial_add(CONTROLLER, trial := FakeTrial(0))
     scheduler.on_trial_result(CONTROLLER, trial, {PROGRESS: 90, METRIC: 0.9})
-    rungs = dict(scheduler.bracket_of(0)._rungs)
+    rungs = dict(scheduler.choose_bracket(0)._rungs)
     assert {milestone: recorded for milestone, recorded in rungs.items() if milestone < 90} == {
         milestone: {0: 0.1 if milestone == 25 else 0.7} for milestone in rungs if milestone < 90
     }

@@ -103,7 +103,7 @@ def test_a_process_that_ray_ended_for_want_of_memory_goes_on_with_smaller_batche
     assert (trial["batch_size"], trial["accumulation"]) == (25, 2)
     look(searcher, "b", 0, 4, 0.5, is_last=True)
     (note,) = read_json(searcher.paths.trial(0).result)["notes"]
-    assert note.startswith("out of memory in epoch 1: since then trial.batch_size 50 -> 25")
+    assert note.startswith("out of memory in epoch 1: continued with trial.batch_size 50 -> 25")
     assert (f"trial 0: {note}", -1) in searcher.listener.events
 
 
@@ -159,7 +159,7 @@ def test_a_pruned_trial_says_who_stopped_it(tmp_path: Path) -> None:
 def test_a_trial_folder_that_the_study_does_not_know_is_not_overwritten(tmp_path: Path) -> None:
     searcher = make_searcher(tmp_path / "toy", make_space())
     searcher.paths.trial(0).root.mkdir(parents=True)
-    with pytest.raises(StudyError, match="stands in the way of a new trial"):
+    with pytest.raises(StudyError, match="a new trial needs this folder, but it already exists"):
         searcher.suggest("a")
 
 

@@ -240,7 +240,9 @@ def test_killed_at_its_work_it_leaves_the_study_as_it_was_and_does_it_when_resum
 def test_an_option_that_the_space_lacks_is_refused_and_nothing_is_changed(paths: StudyPaths) -> None:
     search(paths, space_of({"image_size": {"choice": [16]}}), 1)
     before = paths.database.read_bytes()
-    with pytest.raises(StudyError, match=r"study\.db: a trial has image_size = 16, which the space does not have"):
+    with pytest.raises(
+        StudyError, match=r"study\.db: a trial has image_size = 16, which is not an option of the space"
+    ):
         migrate_study(paths, space_of({"image_size": {"choice": [24, 32]}}))
     assert paths.database.read_bytes() == before
 
@@ -250,7 +252,7 @@ def test_a_database_that_another_program_holds_is_refused(paths: StudyPaths, mon
     monkeypatch.setattr(migrate, "WAIT_S", 0.05)
     other = sqlite3.connect(paths.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StudyError, match=r"study\.db: cannot be brought to the space in force \(database is locked\)"):
+    with pytest.raises(StudyError, match=r"study\.db: cannot be changed to the current space \(database is locked\)"):
         migrate_study(paths, space_of(AFTER))
     other.close()
     migrate_study(paths, space_of(AFTER))
@@ -265,5 +267,5 @@ def test_a_file_without_trials_is_passed_over_and_a_damaged_one_is_named(
         migrate_study(paths, space_of(AFTER))
         assert stored(paths) == []
         return
-    with pytest.raises(StudyError, match=r"study\.db: cannot be brought to the space in force"):
+    with pytest.raises(StudyError, match=r"study\.db: cannot be changed to the current space"):
         migrate_study(paths, space_of(AFTER))

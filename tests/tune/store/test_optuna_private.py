@@ -12,7 +12,7 @@ from raysearch.errors import StudyError
 from raysearch.paths import StudyPaths
 from raysearch.space import space_from
 from raysearch.tune.store.migrate import migrate_study
-from raysearch.tune.store.optuna_private import SCHEMA_VERSION, StudyTables, storage_of, stored_id
+from raysearch.tune.store.optuna_private import SCHEMA_VERSION, StudyTables, get_storage, get_trial_id
 from raysearch.tune.store.study import open_storage
 
 READ_IN = "5.0."
@@ -47,8 +47,8 @@ def test_the_layout_of_the_database_is_the_one_that_was_read(paths: StudyPaths) 
 def test_a_study_s_storage_is_found(paths: StudyPaths) -> None:
     study = open_storage(paths, "toy", space_from({"study": "toy"}, "toy.yaml").search)
     trial = study.ask()
-    assert stored_id(study, trial.number) == trial._trial_id, explain("way to its storage")
-    assert storage_of(study).get_trial(trial._trial_id).number == trial.number
+    assert get_trial_id(study, trial.number) == trial._trial_id, explain("way to its storage")
+    assert get_storage(study).get_trial(trial._trial_id).number == trial.number
 
 
 def test_a_database_of_another_layout_is_refused_and_left_alone(paths: StudyPaths) -> None:

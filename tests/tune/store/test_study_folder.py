@@ -58,7 +58,7 @@ def test_more_trials_and_time_are_no_other_space(made: StudyPaths) -> None:
         (
             make_space({"choice": {"wrn_10_1": {}, "wrn_16_2": {}}}),
             "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is {choice: [wrn_10_1, wrn_16_2]}: between runs a "
-            "choice may only gain options; give the space as it was, or another --out",
+            "choice may only gain options; give the original space, or another --out",
         ),
         (make_space("wrn_10_1"), "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is wrn_10_1"),
         (make_space(objective="log_loss"), "search.objective was accuracy and is log_loss"),
@@ -126,11 +126,11 @@ def test_trials_are_those_asked_for_or_more_than_before_or_the_greater_of_both_f
 def test_another_number_of_trials_is_refused_with_the_value(asked: str) -> None:
     with pytest.raises(UserError) as refused:
         count_wanted_trials(asked, 8, 8)
-    assert str(refused.value) == f"--trials: N or +N must be given, a whole number from 1, got {asked!r}"
+    assert str(refused.value) == f"--trials: expected N or +N, a whole number from 1, got {asked!r}"
 
 
 def test_more_trials_than_before_are_refused_where_there_is_no_before() -> None:
-    with pytest.raises(UserError, match=r"--trials \+20: only with --resume, for a study that is there; else give 20"):
+    with pytest.raises(UserError, match=r"--trials \+20: only with --resume, for an existing study; else give 20"):
         count_wanted_trials("+20", None, 8)
 
 

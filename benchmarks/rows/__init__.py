@@ -14,6 +14,7 @@ ROWS = {
     "precision": "benchmarks.rows.precision",
     "trial_overhead": "benchmarks.rows.trial_overhead",
     "search_16": "benchmarks.rows.search_16",
+    "ensemble_small": "benchmarks.rows.ensemble_small",
     "ensemble_16_models": "benchmarks.rows.ensemble_16_models",
     "ensemble_200_models": "benchmarks.rows.ensemble_200_models",
     "ensemble_1000_models": "benchmarks.rows.ensemble_1000_models",

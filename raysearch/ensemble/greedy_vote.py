@@ -16,6 +16,8 @@ rounds x candidates x samples x classes steps. This implementation makes the sam
 
 Bounds decide only if they differ by more than the rounding error. All other cases are counted in float64, in the order
 of the picks. The picks therefore equal those of the direct implementation: by accuracy, then log loss, then position.
+
+A small library is selected from directly, which is faster there (`raysearch.ensemble.direct_sum`).
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.caps import Cap, check_caps, filter_affordable, find_fitting
+from raysearch.ensemble.direct_sum import MAX_CELLS, DirectSum
 from raysearch.ensemble.running_sum import RunningSum
 from raysearch.ensemble.scores import Score, score_of_sum
 from raysearch.ensemble.trajectory import Selection, find_best_round, make_selection
@@ -48,22 +51,29 @@ def select_greedy(
     """
     candidates = Candidates.from_probs(probs, labels)
     check_caps(caps, len(candidates))
-    total, trajectory = RunningSum(candidates), list[Score]()
+    total, trajectory = _make_sum(candidates), list[Score]()
     if sorted_start > 1:
         total, trajectory = _sorted_start(candidates, min(sorted_start, rounds), caps)
     while len(trajectory) < rounds:
-        pick, score = _best_addition(total, candidates, find_fitting(caps, total.picks, len(candidates)))
+        fits = find_fitting(caps, total.picks, len(candidates))
+        pick, score = _best_addition(total, candidates, fits)
         total.add(pick)
         trajectory.append(score)
     return make_selection(total.picks, trajectory, find_best_round(trajectory), len(candidates))
 
 
-def _sorted_start(candidates: Candidates, most: int, caps: Sequence[Cap]) -> tuple[RunningSum, list[Score]]:
+def _make_sum(candidates: Candidates) -> RunningSum | DirectSum:
+    """The sum that is faster for a library of this size."""
+    cells = len(candidates) * len(candidates.labels) * candidates.classes
+    return DirectSum(candidates) if cells <= MAX_CELLS else RunningSum(candidates)
+
+
+def _sorted_start(candidates: Candidates, most: int, caps: Sequence[Cap]) -> tuple[RunningSum | DirectSum, list[Score]]:
     """The sum of the k best single candidates, with the best k up to ``most``, and the score after each of them."""
     order = filter_affordable(caps, candidates.ranking, len(candidates))[:most]
     trajectory = score_means(candidates, order)
     size = find_best_round(trajectory)
-    total = RunningSum(candidates)
+    total = _make_sum(candidates)
     for pick in order[:size]:
         total.add(pick)
     return total, trajectory[:size]
@@ -71,15 +81,17 @@ def _sorted_start(candidates: Candidates, most: int, caps: Sequence[Cap]) -> tup
 
 def score_means(candidates: Candidates, order: Sequence[int]) -> list[Score]:
     """The scores of the means of the first candidate, the first two, and so on."""
-    total, scores = RunningSum(candidates), []
+    total, scores = _make_sum(candidates), []
     for pick in order:
         total.add(pick)
         scores.append(total.score())
     return scores
 
 
-def _best_addition(total: RunningSum, candidates: Candidates, fits: np.ndarray) -> tuple[int, Score]:
+def _best_addition(total: RunningSum | DirectSum, candidates: Candidates, fits: np.ndarray) -> tuple[int, Score]:
     """Among candidates with ``fits`` (bool), the one that gives the best mean with ``total``, and that mean's score."""
+    if isinstance(total, DirectSum):
+        return total.find_best_addition(fits)
     additions = bound_additions(total, candidates)
     greatest = np.where(fits, additions.greatest, -1)
     best_rank = (1, np.inf, -1)

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from plain_greedy import learned_library, plain_greedy, plain_rank, random_library
 
+from raysearch.ensemble import greedy_vote
+from raysearch.ensemble.direct_sum import MAX_CELLS
 from raysearch.ensemble.selection import Score, Selection, select_greedy, select_uniform
+
+
+@pytest.fixture(autouse=True, params=[0, MAX_CELLS], ids=["bounded", "direct where small"])
+def both_sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small libraries are summed directly; the bounded sum must be exact on them too."""
+    monkeypatch.setattr(greedy_vote, "MAX_CELLS", request.param)
 
 
 def check_equal(selection: Selection, expected: tuple[list[int], list[Score]]) -> None:

@@ -1,4 +1,4 @@
-"""Greedy selection, 50 rounds, 22 models x 200 samples x 10 classes, against plain numpy: about as fast, with the same picks.
+"""Greedy selection, 50 rounds, 22 models x 200 samples x 10 classes, against plain numpy: as fast, the same picks.
 
 This is the size of most users' libraries. The note has the time for nearly flat probabilities, which tell candidates
 apart the least.

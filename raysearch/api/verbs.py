@@ -14,7 +14,7 @@ from raysearch.io import display_path, require_local
 from raysearch.paths import StudyPaths
 from raysearch.shipped import find_file
 from raysearch.space import load_space
-from raysearch.space.options import override_texts
+from raysearch.space.options import format_overrides
 from raysearch.tune.refit import refit_ensemble
 from raysearch.tune.search import SearchOptions
 from raysearch.tune.search import search as run_search
@@ -46,7 +46,7 @@ def search(
     path = find_file("spaces", space)
     texts = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
     source = None if data is None else str(data)
-    options = override_texts(texts, data=source, timeout_s=timeout_s, concurrency=concurrency, seed=seed)
+    options = format_overrides(texts, data=source, timeout_s=timeout_s, concurrency=concurrency, seed=seed)
     loaded = load_space(path, options)
     wanted = None if trials is None else str(trials)
     how = SearchOptions(Path(out), wanted, resume=resume, address=address, quiet=quiet)

@@ -1,6 +1,5 @@
 """`python -m raysearch.preview SPACE --out PICTURE.png`: a picture of the augmented training images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -34,8 +33,9 @@ def command(
         raise UserError(f"--out: expected a name ending in .png, got {str(out)!r}")
 
     from raysearch.preview.build import preview_sheet  # imports torch
+    from raysearch.space.options import format_overrides
 
-    overrides = [*(set_ or []), *([f"data.source={json.dumps(data)}"] if data else [])]
+    overrides = format_overrides(set_ or (), data=data)
     sheet = preview_sheet(find_file("spaces", space), overrides, images)
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 
-def override_texts(
+def format_overrides(
     overrides: Sequence[str] = (),
     *,
     data: str | None = None,

@@ -1,6 +1,5 @@
 """Trains one model into a folder and prints its progress."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from raysearch.paths import TrialPaths
 from raysearch.section import validate
 from raysearch.shipped import find_file
 from raysearch.space import load_training
+from raysearch.space.options import format_overrides
 from raysearch.train.result import State, read_metrics, write_result
 
 
@@ -26,10 +26,9 @@ def train_one(
     Raises `UserError`, and exits with code 1 if the training diverges. Torch is imported late, after the checks that
     do not need it, because its import takes seconds.
     """
-    overrides = [*overrides, *([f"data.source={json.dumps(data)}"] if data else [])]
     require_local("--out", out)
     path = find_file("spaces", config)
-    training = load_training(path, overrides)
+    training = load_training(path, format_overrides(overrides, data=data))
     if training.data.folds and training.data.fold is None:
         last = training.data.folds - 1
         raise SpaceError(

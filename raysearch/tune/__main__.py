@@ -1,6 +1,5 @@
 """`python -m raysearch.tune`: search a space."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -77,18 +76,12 @@ def command(
     require_local("--out", out)
     require_local("--data", data or "")
     from raysearch.space import load_space
+    from raysearch.space.options import format_overrides
     from raysearch.tune.display.summary import print_ablation_summary, print_summary
 
     path = find_file("spaces", space)
-    options = {
-        "search.timeout_s": timeout_s,
-        "resources.concurrency": concurrency,
-        "search.seed": seed,
-        "trial.seed": seed,
-        "data.source": data and json.dumps(data),
-    }
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    loaded = load_space(path, [*(set_ or []), *given])
+    given = format_overrides(set_ or (), data=data, timeout_s=timeout_s, concurrency=concurrency, seed=seed)
+    loaded = load_space(path, given)
 
     from raysearch.tune.search import SearchOptions, search
 

@@ -1,10 +1,10 @@
-"""A Tune search of trials on two workers each, on two CPUs: Ray's documented nesting, and ours. Prints JSON lines.
+"""A Tune search on two CPUs, whose trials have two workers each: Ray's documented nesting, and ours. Prints JSON lines.
 
     python nested.py plain|ours stop|slow FOLDER
 
-``stop``: the scheduler stops the first of two trials at its first result. ``slow``: the driver takes twelve seconds
-for each result of one trial. When nothing has happened for so long after the first result that it hangs, it says so,
-with the placement groups that still hold the CPUs, and ends.
+``stop``: the scheduler stops the first of two trials at its first result. ``slow``: the driver takes twelve seconds for
+each result of one trial. If nothing happens for `PATIENCE_S` after the last event, the script prints the event "hangs"
+with the number of placement groups that still hold resources, and exits.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A searcher on a stored study, and the calls that Tune would make, by hand."""
+"""A searcher on a stored study, with the calls of Tune made by hand."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def make_space(**search: Any) -> Space:
 
 
 def make_searcher(root: Path, space: Space, concurrency: int = 2, error: Exception | None = None) -> StudySearcher:
-    """``error``: what Tune knows of every trial whose process died."""
+    """``error``: the error that Tune has for every trial whose process died."""
     root.mkdir(exist_ok=True)
     paths = StudyPaths(root)
     stored = open_storage(paths, space.study, space.search)
@@ -49,7 +49,7 @@ def make_searcher(root: Path, space: Space, concurrency: int = 2, error: Excepti
 
 
 def fail(searcher: StudySearcher, trial_id: str, number: int) -> None:
-    """What a trial does whose training raised an error."""
+    """A training raises an error."""
     searcher.paths.trial(number).error.write_text("Diverged: the loss is nan\n\nTraceback ...\n")
     searcher.on_trial_complete(trial_id, error=True)
 
@@ -64,8 +64,10 @@ def line(epoch: int, student: float, teacher: float) -> dict[str, Any]:
     return {"epoch": epoch, "seconds": float(epoch), "lr": 0.1, "train": {"loss": 1.0}, "held_out": figures}
 
 
-def look(searcher: StudySearcher, trial_id: str, number: int, epoch: int, value: float, is_last: bool = False) -> None:
-    """What a trial does at a look: its file first, then Tune's call."""
+def report(
+    searcher: StudySearcher, trial_id: str, number: int, epoch: int, value: float, is_last: bool = False
+) -> None:
+    """A trial reports an evaluation: it writes its file, then Tune makes its call."""
     written = line(epoch, value, value - 0.1)
     folder = searcher.paths.trial(number)
     with folder.metrics.open("a") as file:

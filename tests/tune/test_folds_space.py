@@ -38,7 +38,7 @@ def test_a_single_training_is_told_to_name_its_fold(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_fold_that_waits_for_room_on_the_disk_is_told_of(tmp_path: Path) -> None:
+def test_a_fold_that_waits_for_disk_space_is_noted(tmp_path: Path) -> None:
     paths, notes = StudyPaths(tmp_path), []
     listener: Any = type("Listener", (), {"noted": staticmethod(notes.append)})
     watch = DiskWatch(paths, listener)

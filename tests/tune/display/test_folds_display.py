@@ -22,7 +22,7 @@ REPORT: dict[str, Any] = {
 }
 
 
-def test_lines_say_which_fold_looked_and_count_the_epochs_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_name_the_fold_and_count_the_epochs_of_all_folds(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 0.0, 0.0, EVERY_S, EVERY_S, EVERY_S])
     lines = Lines("accuracy", clock=lambda: next(times))
     lines.started(4, CONFIG, 0)
@@ -42,7 +42,7 @@ def test_json_has_the_fold(capsys: pytest.CaptureFixture[str]) -> None:
     assert (reported["fold"], reported["epoch"], reported["epochs"]) == (1, 12, 30)
 
 
-def test_the_table_s_bar_is_of_all_folds() -> None:
+def test_the_table_s_bar_covers_all_folds() -> None:
     table = LiveTable("accuracy", 5, console=Console(file=io.StringIO(), width=120))
     table.started(4, CONFIG, 0)
     table.reported(4, REPORT)

@@ -14,7 +14,7 @@ from raysearch.tune.display.progress import choose_display
 # Plain lines.
 
 
-def test_lines_tell_of_everything_that_happens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_show_every_event(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with Lines("accuracy", clock=clock) as lines:
         clock.now += 61
@@ -46,7 +46,7 @@ def test_a_running_trial_has_a_line_every_thirty_seconds(capsys: pytest.CaptureF
     ]
 
 
-def test_lines_tell_of_an_ensemble_that_changed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_show_an_ensemble_only_when_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines("log_loss")
     for ensemble in (ENSEMBLE, replace(ENSEMBLE, members=1), replace(ENSEMBLE, members=1, accuracy=0.61)):
         lines.estimated(ensemble)
@@ -66,7 +66,7 @@ def test_lines_name_the_best_of_all_processes(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.count("; best 90.0 % (trial 0)") == 3
 
 
-def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_only_failures_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     with choose_display("accuracy", 3, quiet=True) as display:
         search(display)
     printed = capsys.readouterr()
@@ -113,7 +113,7 @@ def test_every_event_is_one_line_of_valid_json_and_nothing_else_is_on_stdout(
     assert failed["views"]["student-final"] == {"accuracy": 0.5, "log_loss": None}
 
 
-def test_looks_of_a_search_by_gain_are_log_losses_in_json_as_its_results_are(
+def test_reports_of_a_search_by_gain_are_log_losses_in_json_like_its_results(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     JsonLines("ensemble_gain").reported(0, report(1, -1.25))

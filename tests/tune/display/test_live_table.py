@@ -59,7 +59,7 @@ def test_a_large_terminal_shows_all_that_runs() -> None:
     assert not any("more" in line for line in terminal.lines())
 
 
-def test_a_trial_shows_its_newest_figure_and_its_best() -> None:
+def test_a_trial_shows_its_newest_value_and_its_best() -> None:
     terminal = Terminal()
     terminal.table.started(7, config(), 0)
     assert terminal.row(7)[:3] == ["7", "wrn_16_2", "0/10"]
@@ -105,7 +105,7 @@ def test_the_time_left_follows_the_trials_own_pace() -> None:
     assert terminal.row(0)[-1] == "0:00"
 
 
-def test_a_trial_that_goes_on_is_timed_anew_and_keeps_its_best() -> None:
+def test_a_resumed_trial_is_timed_again_and_keeps_its_best() -> None:
     terminal = Terminal()
     table, clock = terminal.table, terminal.clock
     table.started(0, config(), 4)
@@ -152,7 +152,7 @@ def test_the_last_frame_stays_with_all_failures_and_all_notes_whole() -> None:
     assert terminal.file.getvalue().endswith("\x1b[?25h"), "the cursor is back"
 
 
-def test_what_others_print_stands_whole_above_the_table() -> None:
+def test_output_of_other_code_appears_above_the_table() -> None:
     terminal = Terminal()
     with terminal.table:
         terminal.table.started(0, config(), 0)
@@ -161,7 +161,7 @@ def test_what_others_print_stands_whole_above_the_table() -> None:
     assert "a library says [1, 2]" in [line.rstrip() for line in written]
 
 
-def test_a_smaller_terminal_is_cleared_since_the_old_frame_cannot_be_drawn_over() -> None:
+def test_a_smaller_terminal_is_cleared_because_the_old_frame_cannot_be_overwritten() -> None:
     terminal = Terminal(120, 40)
     clear = "\x1b[2J\x1b[H"
     with terminal.table as table:

@@ -37,7 +37,7 @@ def test_every_display_takes_a_whole_search_and_leaves_the_streams_as_they_were(
 
 
 @pytest.mark.parametrize("make", DISPLAYS.values(), ids=list(DISPLAYS))
-def test_every_display_is_taken_down_by_an_exception(make: Callable[[Any], Display]) -> None:
+def test_every_display_ends_at_an_exception(make: Callable[[Any], Display]) -> None:
     before, threads = (sys.stdout, sys.stderr), threading.active_count()
     with suppress(KeyboardInterrupt), make("accuracy") as display:
         display.started(0, config(), 0)
@@ -134,7 +134,7 @@ def test_calls_from_many_threads_are_shown_one_at_a_time_and_none_is_lost() -> N
         assert [text for text in begun if text[0] == name] == [f"{name}{index} begins" for index in range(50)]
 
 
-def test_a_pipe_that_nobody_reads_ends_the_showing_and_not_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_pipe_ends_the_display_and_not_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     lost = os.fdopen(writer, "w", encoding="utf-8")

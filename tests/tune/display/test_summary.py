@@ -37,7 +37,7 @@ CUT_OFF = "stopped by SIGINT"
         (["--trials=+2", "toy.yaml"], "toy.yaml --trials 3"),
     ],
 )
-def test_an_unfinished_search_says_how_to_go_on_with_no_more_trials_than_were_asked_for(
+def test_an_unfinished_search_prints_the_command_that_continues_it(
     words: list[str], again: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = summary(tmp_path, [result(0), result(1, "FAIL")], words, capsys)
@@ -45,7 +45,7 @@ def test_an_unfinished_search_says_how_to_go_on_with_no_more_trials_than_were_as
 
 
 @pytest.mark.parametrize("words", [["toy.yaml"], ["toy.yaml", "--trials", "3"], ["toy.yaml", "--trials=+1"]])
-def test_trials_that_were_cut_off_are_to_be_followed_by_as_many_more(
+def test_interrupted_trials_lead_to_a_command_for_as_many_more(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = [result(0), *(result(number, "PRUNED", reason=CUT_OFF) for number in (1, 2))]

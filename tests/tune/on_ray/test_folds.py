@@ -50,20 +50,20 @@ class Listener:
 
 
 class Below(FIFOScheduler):
-    """Stops a trial that is below ``least`` from its second epoch on, and remembers what it heard."""
+    """Stops a trial that is below ``least`` from its second epoch on, and keeps the results that it received."""
 
     def __init__(self, least: float) -> None:
         super().__init__()
-        self.least, self.heard = least, []
+        self.least, self.received = least, []
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self.heard.append((trial.config["number"], result["epoch"], pytest.approx(result[METRIC])))
+        self.received.append((trial.config["number"], result["epoch"], pytest.approx(result[METRIC])))
         is_weak = result["epoch"] > 1 and result[METRIC] < self.least
         return str(TrialScheduler.STOP if is_weak else TrialScheduler.CONTINUE)
 
 
 class Tune:
-    """Its calls as its controller makes them; a trial there is a fold here."""
+    """Makes the calls of Tune's controller. A Tune trial is one fold."""
 
     def __init__(self, root: Path, space: Space, concurrency: int = 4, least: float = 0.0) -> None:
         root.mkdir(exist_ok=True)
@@ -81,39 +81,42 @@ class Tune:
         answer = self.searcher.suggest(trial_id)
         if not isinstance(answer, dict):
             return answer
-        part = FoldTraining(answer["number"], int(Path(answer["folder"]).name))
-        assert Path(answer["folder"]) == part.within(self.paths).root.resolve()
-        self.live[part] = trial_id, answer
-        return part
+        training = FoldTraining(answer["number"], int(Path(answer["folder"]).name))
+        assert Path(answer["folder"]) == training.within(self.paths).root.resolve()
+        self.live[training] = trial_id, answer
+        return training
 
-    def look(self, part: FoldTraining, value: float, partial: bool = False) -> bool:
-        """The next look of a fold; whether it goes on."""
-        trial_id, config = self.live[part]
-        line = write_look(part.within(self.paths), part, value, partial)
+    def report(self, training: FoldTraining, value: float, partial: bool = False) -> bool:
+        """Report the next evaluation of a fold. Returns whether the fold continues."""
+        trial_id, config = self.live[training]
+        line = write_evaluation(training.within(self.paths), training, value, partial)
         report = report_of(line, "accuracy", EPOCHS)
         is_last = partial or line["epoch"] == EPOCHS
         decision = self.scheduler.on_trial_result(None, SimpleNamespace(config=config, trial_id=trial_id), report)
         if is_last or decision == TrialScheduler.STOP:
-            del self.live[part]
+            del self.live[training]
             self.searcher.on_trial_complete(trial_id, report)
             return False
         self.searcher.on_trial_result(trial_id, report)
         return True
 
-    def train(self, part: FoldTraining, *values: float) -> bool:
-        return [self.look(part, value) for value in values][-1]
+    def train(self, training: FoldTraining, *values: float) -> bool:
+        return [self.report(training, value) for value in values][-1]
 
-    def fail(self, part: FoldTraining) -> None:
-        """What a training does that raises an error."""
-        write_text(part.within(self.paths).error, "Diverged: the loss is nan\n\nTraceback ...\n")
-        self.die(part)
+    def fail(self, training: FoldTraining) -> None:
+        """A training raises an error."""
+        write_text(training.within(self.paths).error, "Diverged: the loss is nan\n\nTraceback ...\n")
+        self.die(training)
 
-    def die(self, part: FoldTraining) -> None:
-        self.searcher.on_trial_complete(self.live.pop(part)[0], error=True)
+    def die(self, training: FoldTraining) -> None:
+        self.searcher.on_trial_complete(self.live.pop(training)[0], error=True)
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         return self.study.get_trials()
+
+    def states(self, trainings: list[FoldTraining]) -> list[str]:
+        return [read_json(training.within(self.paths).result)["state"] for training in trainings]
 
     def result(self, number: int) -> dict[str, Any]:
         return read_json(self.paths.trial(number).result)
@@ -125,8 +128,8 @@ def make_space(folds: int = 2, **search: Any) -> Space:
     return space_from(values, "toy.yaml")
 
 
-def write_look(folder: TrialPaths, part: FoldTraining, value: float, partial: bool) -> dict[str, Any]:
-    """A line of the metrics and predictions: of ten images so many right as ``value`` says, the teacher one less."""
+def write_evaluation(folder: TrialPaths, training: FoldTraining, value: float, partial: bool) -> dict[str, Any]:
+    """Write a line of metrics, and predictions for ten images with this accuracy; the teacher has one less right."""
     epoch = len(read_metrics(folder)) + 1
     figures = {"student-final": value, "teacher-final": value - 0.1}
     held_out = {view: {"accuracy": accuracy, "log_loss": 1.0} for view, accuracy in figures.items()}
@@ -137,52 +140,52 @@ def write_look(folder: TrialPaths, part: FoldTraining, value: float, partial: bo
     for view, accuracy in figures.items():
         labels, right = np.arange(10) % 2, np.arange(10) < round(10 * accuracy)
         probs = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
-        ids = tuple(f"{part.fold}/{row}" for row in range(10))
-        facts = {"classes": ("0", "1"), "split": "held_out", "fingerprint": "f" * 64, "trial_number": part.number}
+        ids = tuple(f"{training.fold}/{row}" for row in range(10))
+        facts = {"classes": ("0", "1"), "split": "held_out", "fingerprint": "f" * 64, "trial_number": training.number}
         found = Predictions(
-            ids, labels.astype(np.int32), probs, view=view, weights_sha256=f"{epoch} {view} {part}", **facts
+            ids, labels.astype(np.int32), probs, view=view, weights_sha256=f"{epoch} {view} {training}", **facts
         )
         write_predictions(folder.predictions(view), found)
     return line
 
 
-def test_a_trial_s_folds_are_handed_out_before_the_next_trial(tmp_path: Path) -> None:
+def test_all_folds_of_a_trial_start_before_the_next_trial(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(), concurrency=3)
     assert [tune.start() for _ in range(4)] == [FoldTraining(0, 0), FoldTraining(0, 1), FoldTraining(1, 0), None]
     tune.train(FoldTraining(0, 1), 0.5, 0.5, 0.5, 0.5)
     assert tune.start() == FoldTraining(1, 1)
     assert tune.start() is None
-    for part in list(tune.live):
-        tune.train(part, 0.5, 0.5, 0.5, 0.5)
+    for training in list(tune.live):
+        tune.train(training, 0.5, 0.5, 0.5, 0.5)
     assert tune.start() == Searcher.FINISHED
     assert [trial.state for trial in tune.trials] == [TrialState.COMPLETE] * 2, "trials are counted, not folds"
     assert [event[1] for event in tune.listener.events if event[0] == "started"] == [0, 1]
 
 
-def test_folds_differ_in_what_they_hold_out_alone(tmp_path: Path) -> None:
+def test_folds_differ_only_in_the_fold_that_they_hold_out(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space())
-    configs = [read_yaml(part.within(tune.paths).config) for part in (tune.start(), tune.start()) if part]
+    configs = [read_yaml(training.within(tune.paths).config) for training in (tune.start(), tune.start()) if training]
     trial = read_yaml(tune.paths.trial(0).config)
     assert trial["data"]["fold"] is None
     for fold, config in enumerate(configs):
         assert config == {**trial, "data": {**trial["data"], "fold": fold}}
 
 
-def test_the_curve_is_of_means_and_the_scheduler_hears_each_once(tmp_path: Path) -> None:
+def test_the_curve_holds_means_and_the_scheduler_receives_each_once(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(trials=1))
     first, second = tune.start(), tune.start()
     tune.train(first, 0.5, 0.7)
-    assert (tune.inner.heard, tune.trials[0].intermediate_values) == ([], {})
+    assert (tune.inner.received, tune.trials[0].intermediate_values) == ([], {})
     tune.train(second, 0.1, 0.3, 0.6)
-    assert tune.inner.heard == [(0, 1, 0.3), (0, 2, 0.5)]
-    tune.look(first, 0.8)
+    assert tune.inner.received == [(0, 1, 0.3), (0, 2, 0.5)]
+    tune.report(first, 0.8)
     assert tune.trials[0].intermediate_values == pytest.approx({1: 0.3, 2: 0.5, 3: 0.7})
     values = [line["held_out"]["student-final"]["accuracy"] for line in read_metrics(tune.paths.trial(0))]
     assert values == pytest.approx([0.3, 0.5, 0.7])
     assert tune.listener.events[-1] == ("reported", 0, 0, 6, 2 * EPOCHS)
 
 
-def test_a_whole_trial_s_value_is_of_its_out_of_fold_predictions(tmp_path: Path) -> None:
+def test_a_complete_trial_s_value_is_that_of_its_out_of_fold_predictions(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(trials=1))
     first, second = tune.start(), tune.start()
     tune.train(first, 0.5, 0.7, 0.9, 0.8)
@@ -196,58 +199,65 @@ def test_a_whole_trial_s_value_is_of_its_out_of_fold_predictions(tmp_path: Path)
     assert stored.sample_ids == tuple(sorted(f"{fold}/{row}" for fold in range(2) for row in range(10)))
 
 
-def test_what_the_scheduler_decides_holds_for_all_folds(tmp_path: Path) -> None:
+def test_the_scheduler_s_decision_applies_to_all_folds(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(folds=3), least=0.3)
-    parts = [tune.start() for _ in range(3)]
-    assert tune.train(parts[0], 0.2, 0.2, 0.2), "ahead"
-    assert tune.train(parts[1], 0.2, 0.2)
-    assert not tune.train(parts[2], 0.2, 0.2), "completes the second epoch"
-    assert not tune.look(parts[1], 0.2)
+    trainings = [tune.start() for _ in range(3)]
+    assert tune.train(trainings[0], 0.2, 0.2, 0.2), "ahead"
+    assert tune.train(trainings[1], 0.2, 0.2)
+    assert not tune.train(trainings[2], 0.2, 0.2), "completes the second epoch"
+    assert not tune.report(trainings[1], 0.2)
     assert tune.trials[0].state == TrialState.RUNNING
     assert tune.trials[0].intermediate_values == pytest.approx({1: 0.2})
-    assert not tune.look(parts[0], 0.2)
-    assert tune.inner.heard == [(0, 1, 0.2), (0, 2, 0.2)], "once"
+    assert not tune.report(trainings[0], 0.2)
+    assert tune.inner.received == [(0, 1, 0.2), (0, 2, 0.2)], "once"
     (trial,) = tune.trials
     assert (trial.state, list(trial.intermediate_values)) == (TrialState.PRUNED, [1, 2])
-    assert [read_json(part.within(tune.paths).result)["state"] for part in parts] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert tune.states(trainings) == [
+        "COMPLETE",
+        "PRUNED",
+        "PRUNED",
+    ]
     assert (tune.result(0)["reason"], tune.result(0)["value"]) == ("stopped by the scheduler", pytest.approx(0.2))
     assert len(read_predictions(tune.paths.trial(0).predictions("student-final")).labels) == 30
 
 
-def test_a_fold_that_is_through_keeps_what_it_did_when_the_others_are_stopped(tmp_path: Path) -> None:
+def test_a_complete_fold_stays_complete_when_the_others_are_stopped(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(), concurrency=1, least=0.5)
     first = tune.start()
     tune.train(first, 0.2, 0.2, 0.9, 0.9)
     second = tune.start()
     assert not tune.train(second, 0.2, 0.2)
-    assert [read_json(part.within(tune.paths).result)["state"] for part in (first, second)] == ["COMPLETE", "PRUNED"]
+    assert tune.states([first, second]) == [
+        "COMPLETE",
+        "PRUNED",
+    ]
     assert (tune.result(0)["state"], tune.result(0)["value"]) == ("PRUNED", pytest.approx(0.55))
 
 
-def test_one_fold_s_failure_is_the_trial_s_and_stops_the_others(tmp_path: Path) -> None:
+def test_a_failed_fold_fails_the_trial_and_stops_the_others(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(folds=3, max_failures=1), concurrency=2)
     first, second = tune.start(), tune.start()
-    tune.look(second, 0.5)
+    tune.report(second, 0.5)
     tune.fail(first)
     assert tune.trials[0].state == TrialState.RUNNING
     third = tune.start()
     assert third == FoldTraining(1, 0), "the third fold is not begun"
-    assert not tune.look(second, 0.5)
+    assert not tune.report(second, 0.5)
     (failed, _) = tune.trials
     assert failed.state == TrialState.FAIL
     assert failed.user_attrs["reason"] == "fold 0: Diverged: the loss is nan"
     assert tune.paths.trial(0).error.read_text().startswith("fold 0: Diverged: the loss is nan\n\nTraceback")
     assert read_json(second.within(tune.paths).result)["reason"] == "fold 0 failed"
     assert not tune.searcher.has_failed_too_often
-    assert tune.look(third, 0.5)
+    assert tune.report(third, 0.5)
 
 
-def test_a_trial_that_was_cut_off_among_its_folds_goes_on_where_they_were(tmp_path: Path) -> None:
+def test_an_interrupted_trial_resumes_each_fold(tmp_path: Path) -> None:
     space = make_space(folds=3, trials=1)
     before = Tune(tmp_path / "toy", space, concurrency=2)
     first, second = before.start(), before.start()
     before.train(first, 0.9, 0.9, 0.9, 0.9)
-    before.look(second, 0.5)
+    before.report(second, 0.5)
     kept = first.within(before.paths).result.read_bytes()
     after = Tune(tmp_path / "toy", space)
     assert [after.start(), after.start(), after.start()] == [second, FoldTraining(0, 2), None]
@@ -260,11 +270,11 @@ def test_a_trial_that_was_cut_off_among_its_folds_goes_on_where_they_were(tmp_pa
     assert after.start() == Searcher.FINISHED
 
 
-def test_a_trial_whose_folds_had_all_ended_when_its_driver_died_is_put_together(tmp_path: Path) -> None:
+def test_folds_that_had_all_ended_when_the_driver_died_are_joined(tmp_path: Path) -> None:
     space = make_space(trials=1)
     before = Tune(tmp_path / "toy", space)
-    for part in (before.start(), before.start()):
-        before.train(part, 0.5, 0.5, 0.5)
+    for training in (before.start(), before.start()):
+        before.train(training, 0.5, 0.5, 0.5)
     before.train(FoldTraining(0, 0), 0.5)
     before.searcher._end_trial_of_folds = lambda number: None  # killed just before
     before.train(FoldTraining(0, 1), 0.5)
@@ -273,13 +283,13 @@ def test_a_trial_whose_folds_had_all_ended_when_its_driver_died_is_put_together(
     assert (after.trials[0].state, after.trials[0].value) == (TrialState.COMPLETE, pytest.approx(0.5))
 
 
-def test_a_trial_that_was_put_together_but_not_told_is_told_as_it_was(tmp_path: Path) -> None:
+def test_a_joined_trial_that_the_study_lacks_is_stored_unchanged(tmp_path: Path) -> None:
     space = make_space(trials=1)
     before = Tune(tmp_path / "toy", space)
-    parts = [before.start(), before.start()]
+    trainings = [before.start(), before.start()]
     before.searcher.stored.end = lambda *arguments: None  # killed just before
-    for part in parts:
-        before.train(part, 0.5, 0.7, 0.9, 0.8)
+    for training in trainings:
+        before.train(training, 0.5, 0.7, 0.9, 0.8)
     trial = before.paths.trial(0)
     files = [trial.result, trial.metrics, trial.predictions("student-final")]
     written = [path.read_bytes() for path in files]
@@ -289,39 +299,39 @@ def test_a_trial_that_was_put_together_but_not_told_is_told_as_it_was(tmp_path: 
 
 
 @pytest.mark.parametrize("ending", ["FAIL", "PRUNED"])
-def test_a_fold_that_ended_its_trial_as_the_driver_died_ends_it_at_the_next_start(tmp_path: Path, ending: str) -> None:
+def test_a_fold_that_ended_when_the_driver_died_ends_its_trial_at_the_next_start(tmp_path: Path, ending: str) -> None:
     space = make_space()
     before = Tune(tmp_path / "toy", space, least=0.3)
     first, second = before.start(), before.start()
-    before.look(first, 0.2)
+    before.report(first, 0.2)
     if ending == "FAIL":
         write_text(second.within(before.paths).error, "Diverged: the loss is nan\n\nTraceback ...\n")
     else:
-        before.look(first, 0.2)
+        before.report(first, 0.2)
         assert not before.train(second, 0.2, 0.2)
     after = Tune(tmp_path / "toy", space)
     assert after.trials[0].state == TrialState[ending]
     assert after.start() == FoldTraining(1, 0)
 
 
-def test_a_trial_that_was_asked_to_stop_ends_where_each_fold_has_predictions(tmp_path: Path) -> None:
+def test_a_stopped_trial_ends_if_each_fold_has_predictions(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space())
     first, second = tune.start(), tune.start()
     tune.train(first, 0.8, 0.8, 0.8, 0.8)
     write_text(tune.paths.stop, "stopped by SIGINT")
-    tune.look(second, 0.4, partial=True)
+    tune.report(second, 0.4, partial=True)
     assert (tune.result(0)["state"], tune.result(0)["reason"]) == ("PRUNED", "stopped by SIGINT")
     assert tune.result(0)["value"] == pytest.approx(0.6)
     assert tune.start() == Searcher.FINISHED
 
 
-def test_a_trial_that_was_asked_to_stop_before_all_folds_began_goes_on_next_time(tmp_path: Path) -> None:
+def test_a_trial_stopped_before_all_folds_started_resumes_at_the_next_start(tmp_path: Path) -> None:
     space = make_space(folds=3, trials=1)
     before = Tune(tmp_path / "toy", space, concurrency=2)
     first, second = before.start(), before.start()
     write_text(before.paths.stop, "stopped by SIGINT")
-    before.look(first, 0.8, partial=True)
-    before.look(second, 0.8, partial=True)
+    before.report(first, 0.8, partial=True)
+    before.report(second, 0.8, partial=True)
     before.searcher.finish()
     assert before.trials[0].state == TrialState.RUNNING
     before.paths.stop.unlink()
@@ -329,11 +339,11 @@ def test_a_trial_that_was_asked_to_stop_before_all_folds_began_goes_on_next_time
     assert [after.start() for _ in range(3)] == [first, second, FoldTraining(0, 2)]
 
 
-def test_a_fold_whose_process_died_goes_on(tmp_path: Path) -> None:
+def test_a_fold_whose_process_died_restarts(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(trials=1))
     first, second = tune.start(), tune.start()
     tune.error = RuntimeError("the node is gone")
-    tune.look(first, 0.5)
+    tune.report(first, 0.5)
     tune.die(first)
     assert ("the process of fold 0 died (the node is gone)", 0) in tune.listener.events
     assert tune.start() == first
@@ -342,7 +352,7 @@ def test_a_fold_whose_process_died_goes_on(tmp_path: Path) -> None:
     assert tune.trials[0].state == TrialState.COMPLETE
 
 
-def test_a_fold_whose_process_dies_again_and_again_is_the_trial_s_failure(tmp_path: Path) -> None:
+def test_repeated_deaths_of_a_fold_fail_the_trial(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(trials=1))
     tune.start()
     second = tune.start()
@@ -351,18 +361,18 @@ def test_a_fold_whose_process_dies_again_and_again_is_the_trial_s_failure(tmp_pa
         tune.die(second)
         assert tune.start() == second
     tune.die(second)
-    assert not tune.look(FoldTraining(0, 0), 0.5)
+    assert not tune.report(FoldTraining(0, 0), 0.5)
     assert tune.trials[0].user_attrs["reason"] == "fold 1: its process died 3 times in epoch 1 (killed)"
 
 
-def test_a_fold_that_died_is_not_begun_again_when_the_others_are_stopped(tmp_path: Path) -> None:
+def test_a_fold_that_died_does_not_restart_when_the_others_are_stopped(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space(trials=9), concurrency=2, least=0.3)
     first, second = tune.start(), tune.start()
-    tune.look(first, 0.2)
-    tune.look(second, 0.2)
-    write_look(second.within(tune.paths), second, 0.2, False)  # and died before it was heard
+    tune.report(first, 0.2)
+    tune.report(second, 0.2)
+    write_evaluation(second.within(tune.paths), second, 0.2, False)  # and died before it reported
     tune.die(second)
-    assert not tune.look(first, 0.2)
+    assert not tune.report(first, 0.2)
     assert tune.result(0)["state"] == "PRUNED"
     assert tune.start() == FoldTraining(1, 0)
 
@@ -372,17 +382,17 @@ def test_the_epochs_of_all_trainings_are_counted(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", space)
     first, second = tune.start(), tune.start()
     tune.train(first, 0.5, 0.5, 0.5, 0.5)
-    tune.look(second, 0.5)
+    tune.report(second, 0.5)
     assert not tune.paths.stop.exists()
-    tune.look(second, 0.5)
+    tune.report(second, 0.5)
     assert tune.paths.stop.read_text() == "stopped by the budget of 6 epochs (search.epochs)"
-    tune.look(second, 0.5, partial=True)
+    tune.report(second, 0.5, partial=True)
     assert tune.trials[0].state == TrialState.PRUNED
     tune.paths.stop.unlink()
     assert Tune(tmp_path / "toy", space).start() == Searcher.FINISHED
 
 
-def test_predictions_that_do_not_belong_together_fail_their_trial_only(tmp_path: Path) -> None:
+def test_predictions_that_cannot_be_joined_fail_their_trial_only(tmp_path: Path) -> None:
     tune = Tune(tmp_path / "toy", make_space())
     first, second = tune.start(), tune.start()
     tune.train(first, 0.5, 0.5, 0.5, 0.5)

@@ -99,7 +99,7 @@ def test_a_new_asha_remembers_how_far_earlier_trials_got() -> None:
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
 @pytest.mark.parametrize(("direction", "objective"), [("maximize", "accuracy"), ("minimize", "log_loss")])
-def test_what_was_ended_before_a_restart_stops_a_weak_newcomer(name: str, direction: str, objective: str) -> None:
+def test_trials_that_ended_before_a_restart_stop_a_weak_new_trial(name: str, direction: str, objective: str) -> None:
     """The same newcomer that a scheduler without a memory lets pass."""
     sign = 1 if direction == "maximize" else -1
     search = SearchConfig(scheduler=name, objective=objective, grace=0.2)
@@ -113,7 +113,7 @@ def test_what_was_ended_before_a_restart_stops_a_weak_newcomer(name: str, direct
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
-def test_a_trial_that_goes_on_does_not_stand_in_a_rung_twice(name: str) -> None:
+def test_a_resumed_trial_is_counted_once_per_rung(name: str) -> None:
     """Its late and good values would raise the bar of the early rungs."""
     scheduler = build_scheduler(SearchConfig(scheduler=name, grace=0.25))
     assert isinstance(scheduler, Brackets)
@@ -129,7 +129,7 @@ def test_a_trial_that_goes_on_does_not_stand_in_a_rung_twice(name: str) -> None:
     }
 
 
-def test_a_log_loss_counts_the_other_way_round() -> None:
+def test_a_lower_log_loss_is_better() -> None:
     scheduler = build_scheduler(SearchConfig(objective="log_loss"))
     replay(scheduler, ended_study("minimize", [{2: 0.5}, {2: 0.3}]), {0: 8, 1: 8})
     (_, recorded) = scheduler._brackets[0]._rungs[-1]

@@ -58,7 +58,9 @@ def refusal(cluster: Cluster, **resources: Any) -> list[str]:
         ([TWO_CORES] * 3, {"concurrency": 2}, 2),
     ],
 )
-def test_so_many_trials_fit_at_once(nodes: list[dict[str, float]], resources: dict[str, Any], trials: int) -> None:
+def test_the_number_of_trials_that_fit_at_once(
+    nodes: list[dict[str, float]], resources: dict[str, Any], trials: int
+) -> None:
     assert held(nodes, **resources) == trials
 
 
@@ -112,7 +114,7 @@ def test_what_can_never_be_scheduled_is_refused_with_the_nearest_that_can(
     assert refusal(Cluster(tuple(nodes)), **resources) == [f"toy.yaml: {fault}"]
 
 
-def test_every_fault_is_told_and_its_remedies_together_are_enough() -> None:
+def test_every_fault_is_reported_and_its_remedies_together_are_enough() -> None:
     assert len(refusal(Cluster((TWO_CORES,)), cpus_per_worker=4, gpus_per_worker=1)) == 2
     assert held([TWO_CORES], cpus_per_worker=2, gpus_per_worker=0) == 1
 
@@ -153,7 +155,7 @@ def test_nodes_that_the_autoscaler_has_started_are_counted_once() -> None:
     assert "includes 6 nodes that" in capacity.notes[0]
 
 
-def test_where_nodes_of_unknown_size_may_start_nothing_is_impossible() -> None:
+def test_nothing_is_impossible_if_nodes_of_unknown_size_may_start() -> None:
     on_premises = add_growth((HEAD_OF_CLOUD,), [({}, 2)], 2)
     assert on_premises.is_open
     capacity = compute_capacity(ResourcesConfig(gpus_per_worker=1), on_premises, "toy.yaml")
@@ -169,7 +171,7 @@ def test_a_kind_without_limit_is_enough_for_any_search() -> None:
     assert compute_capacity(ResourcesConfig(workers=100, cpus_per_worker=4), cluster, "toy.yaml").trials == 10
 
 
-def test_workers_that_want_nothing_of_a_kind_are_not_limited_by_it() -> None:
+def test_workers_are_not_limited_by_resources_that_they_do_not_request() -> None:
     assert count_workers({"CPU": 3.0, "GPU": 1.0}, ResourcesConfig()) == 3
     assert Cluster((), (Growth({"CPU": 1}, 5),), max_new_nodes=2).nodes_to_start(ResourcesConfig()) == [
         Growth({"CPU": 1}, 2)

@@ -59,7 +59,7 @@ def plan(
     return Plan(**numbers | values)
 
 
-def test_trials_to_be_drawn_are_like_the_mean_of_the_sample_or_like_its_longest() -> None:
+def test_trials_to_be_drawn_cost_the_sample_s_mean_or_at_most_its_maximum() -> None:
     found = plan([trial("slow")], [trial("fast"), trial("slow")], rest=4)
     assert found.epochs == 50
     assert found.hours is not None
@@ -85,7 +85,7 @@ def test_a_search_takes_no_less_than_its_longest_trial() -> None:
         ({"scheduler": "asha", "grace": 1.0}, 1.0),
     ],
 )
-def test_what_a_scheduler_may_save(search: dict[str, Any], share: float) -> None:
+def test_a_scheduler_saves_epochs(search: dict[str, Any], share: float) -> None:
     found = plan([trial()] * 4, search=search)
     assert found.least_epochs == pytest.approx(share * 40)
     assert found.hours is not None
@@ -99,14 +99,14 @@ def test_a_budget_of_epochs_caps_epochs_and_hours() -> None:
     assert found.hours.about * 3600 == pytest.approx(150 / 2)
 
 
-def test_a_time_limit_is_told_where_it_ends_the_search() -> None:
+def test_a_time_limit_is_printed_if_it_stops_the_search() -> None:
     text = "\n".join(format_plan(plan([trial()] * 4, search={"timeout_s": 100})))
     assert "about 3.3 min; search.timeout_s stops the search after 100 s" in text
     assert "40; about 20 fit in search.timeout_s" in text
     assert "timeout_s" not in "\n".join(format_plan(plan([trial()] * 4, search={"timeout_s": 1000})))
 
 
-def test_where_no_gpu_is_here_the_hours_are_unknown_and_no_guess() -> None:
+def test_the_hours_are_unknown_without_a_gpu_to_measure_on() -> None:
     untried = {"fast": cost(seconds=None, saved_bytes=1e6)}
     found = plan([trial()], costs=untried, resources={"gpus_per_worker": 1}, missing="no GPU on this machine")
     assert found.hours is None
@@ -115,7 +115,7 @@ def test_where_no_gpu_is_here_the_hours_are_unknown_and_no_guess() -> None:
     assert "836 MB of GPU memory per worker" in text  # 1.3 x 640 pixels of a megabyte, and the network
 
 
-def test_a_training_that_no_node_has_the_memory_for_is_refused_with_a_batch_that_fits() -> None:
+def test_a_training_too_large_for_every_node_is_refused_with_a_batch_that_fits() -> None:
     heavy = {"fast": cost(saved_bytes=1e6)}
     assert plan([trial(batch_size=100)], costs=heavy, memory=5 * GB).faults() == [], "the estimate is not that sure"
     (fault,) = plan([trial(batch_size=100)], costs=heavy, memory=3 * GB).faults()
@@ -155,7 +155,7 @@ def test_a_worker_s_share_of_a_gpu_is_noted_where_it_may_be_too_small() -> None:
     assert plan([trial()], costs=costs, gpu_bytes=12 * GB, resources={"gpus_per_worker": 1}).notes() == []
 
 
-def test_checkpoints_of_the_trials_at_work_must_fit_the_disk() -> None:
+def test_checkpoints_of_running_trials_must_fit_the_disk() -> None:
     big = {"fast": cost(checkpoint_bytes=10 * 10**9, weights_bytes=10**9)}
     each = 23 * GB  # the checkpoint twice, both roles' weights and one of them twice
     found = plan([trial()] * 4, costs=big, free_bytes=3.5 * each, at_once=4)
@@ -182,7 +182,7 @@ def test_weights_that_will_not_fit_are_noted_with_the_budget_that_does() -> None
     assert plan([trial()] * 20, search={"checkpoints_gb": 9}, **tight).notes() == []
 
 
-def test_predictions_count_beside_weights() -> None:
+def test_predictions_count_in_addition_to_weights() -> None:
     many = {"train": [50, 50], "held_out": [50_000, 50_000]}
     few, more = (plan([trial()], images=images) for images in ({"train": [50, 50], "held_out": [5, 5]}, many))
     assert more.kept_bytes - few.kept_bytes == pytest.approx(99_990 * 2 * (4 * 2 + 40 + 4 * 10 + 40))
@@ -213,7 +213,7 @@ def test_the_plan_is_printed_in_a_few_lines() -> None:
     ]
 
 
-def test_a_finished_study_has_nothing_to_come() -> None:
+def test_a_finished_study_has_no_trials_left() -> None:
     found = plan(search={"timeout_s": 10})
     assert (found.faults(), found.notes(), found.epochs) == ([], [], 0)
     assert [line.split()[0] for line in format_plan(found)] == ["trials", "data"]
@@ -224,7 +224,7 @@ def test_a_time_measured_with_a_smaller_batch_is_an_upper_bound() -> None:
     assert "at most " in format_plan(plan([trial()], costs={"fast": cost(seconds=slow)}))[-1]
 
 
-def test_figures_are_given_in_units_that_can_be_read() -> None:
+def test_sizes_and_durations_have_readable_units() -> None:
     assert [format_bytes(size) for size in (4e5, 2.5e8, 2.6e9, 3.2e10, 4e12)] == [
         "0.4 MB",
         "250 MB",
@@ -241,12 +241,12 @@ def test_figures_are_given_in_units_that_can_be_read() -> None:
     ]
 
 
-def test_a_worker_has_what_its_process_takes_too() -> None:
+def test_a_worker_s_memory_includes_its_process() -> None:
     found = plan([trial()])
     assert found.estimate_memory(trial()) == WORKER_BYTES + 4e6
 
 
-def test_with_folds_trainings_time_and_disk_are_those_of_all_folds() -> None:
+def test_with_folds_time_and_disk_space_cover_all_folds() -> None:
     one, three = plan([trial()] * 2), plan([trial()] * 2, folds=3)
     assert (one.epochs, three.epochs) == (20, 60)
     assert one.hours is not None

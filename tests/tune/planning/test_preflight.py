@@ -80,12 +80,12 @@ def test_every_stage_is_checked() -> None:
     ]
 
 
-def test_draws_that_do_not_go_together_are_passed_over() -> None:
+def test_invalid_draws_are_skipped() -> None:
     space = make_space(backbone={"choice": ["wrn_10_1", "wrn_16_1"]}, method={"views": {"choice": [1, 2]}, "beta": 0.0})
     assert [example.backbone for example in draw_examples(space)] == ["wrn_10_1", "wrn_16_1"]
 
 
-def test_faults_of_the_test_split_do_not_hold_up_a_search(tmp_path: Path) -> None:
+def test_faults_of_the_test_split_do_not_stop_a_search(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         for index, name in enumerate(("cat", "dog")):
             (tmp_path / split / name).mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_the_images_of_all_workers_make_a_step() -> None:
 
 
 @pytest.mark.parametrize("path", ["relative.arrow", "/nowhere/student-final.arrow"])
-def test_predictions_that_are_to_name_stubborn_classes_must_be_there(path: str) -> None:
+def test_predictions_that_name_stubborn_classes_must_exist(path: str) -> None:
     stubborn = {"probability": 0.5, "predictions": path}
     with pytest.raises(UserError, match=path):
         check(make_space(backbone="wrn_10_1", batch_size=5, augment={"stubborn": stubborn}))
@@ -138,7 +138,7 @@ def test_a_plan_is_made_before_anything_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trials_that_have_ended_are_planned_no_more(tmp_path: Path) -> None:
+def test_ended_trials_are_not_planned_again(tmp_path: Path) -> None:
     states = ("COMPLETE", "PRUNED", "FAIL")
     earlier = [{"state": state, "epochs_done": 3} for state in states]
     plan = plan_of(make_space([{"backbone": "wrn_10_1"}], **SMALL), tmp_path, earlier=earlier)
@@ -147,7 +147,7 @@ def test_trials_that_have_ended_are_planned_no_more(tmp_path: Path) -> None:
     assert (finished.trials.count, finished.costs) == (0, {}), "nothing is tried for no trial"
 
 
-def test_gpus_that_are_not_there_are_refused_before_any_backbone_is_tried(
+def test_missing_gpus_are_refused_before_any_backbone_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "measure_costs", lambda *arguments: pytest.fail("a backbone was tried"))
@@ -172,7 +172,7 @@ def test_a_disk_that_is_too_small_for_the_trials_at_once_is_refused(
         plan_of(make_space(**SMALL), tmp_path)
 
 
-def test_each_backbone_is_tried_once_in_its_most_laborious_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_backbone_is_measured_once_with_its_most_work_per_image(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[TrialConfig] = []
 
     def fake(trainings: Any, limit_s: float, threads: int, device: str | None) -> list[Cost]:
@@ -188,7 +188,7 @@ def test_each_backbone_is_tried_once_in_its_most_laborious_form(monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_backbones_can_be_tried_in_a_process_of_their_own() -> None:
+def test_backbones_can_be_measured_in_a_separate_process() -> None:
     space = make_space(**SMALL)
     trainings = [TrainingConfig(data=space.data, trial=example) for example in draw_examples(space)]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -198,7 +198,7 @@ def test_backbones_can_be_tried_in_a_process_of_their_own() -> None:
     assert all(cost.seconds for cost in elsewhere)
 
 
-def test_a_sample_of_the_trials_has_every_backbone_as_often() -> None:
+def test_every_backbone_is_equally_frequent_in_the_sample() -> None:
     trials = list_remaining_trials(make_space([{"backbone": "wrn_10_1"}], **SMALL), ended=0)
     assert (len(trials.first), trials.rest) == (1, 7)
     drawn = [trial.backbone for trial in trials.drawn]

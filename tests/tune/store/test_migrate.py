@@ -112,7 +112,7 @@ def test_trials_have_the_grown_distributions_and_are_otherwise_as_they_were(path
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_option_stays_the_same_where_it_stands_elsewhere_in_the_list(paths: StudyPaths, seed: int) -> None:
+def test_an_option_keeps_its_value_at_another_place_in_the_list(paths: StudyPaths, seed: int) -> None:
     options, more = [None, 0.1, 0.05], [0.2, 0.05, None, 0.0, 0.1]
     search(paths, space_of({"drop_path_rate": {"choice": options}}, sampler="random", seed=seed), 6)
     before = [trial.params for trial in stored(paths)]
@@ -120,7 +120,7 @@ def test_an_option_stays_the_same_where_it_stands_elsewhere_in_the_list(paths: S
     assert [trial.params for trial in stored(paths)] == before
 
 
-def test_what_agrees_already_is_left_alone(paths: StudyPaths) -> None:
+def test_parameters_that_agree_are_not_changed(paths: StudyPaths) -> None:
     of_every_state(paths)
     before = paths.database.read_bytes()
     migrate_study(paths, space_of(BEFORE))
@@ -134,7 +134,7 @@ def test_what_agrees_already_is_left_alone(paths: StudyPaths) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_goes_on_in_the_grown_space(
+def test_every_sampler_continues_in_the_grown_space(
     paths: StudyPaths, sampler: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sampler == "cmaes":
@@ -161,7 +161,7 @@ def test_the_samplers_model_a_leaf_that_was_fixed_when_the_first_trials_were_dra
     assert set(optuna.search_space.intersection_search_space(trials)) == {"method.alpha", "dropout"}
 
 
-def test_a_fixed_leaf_that_options_come_to_draw_is_told_under_its_trial_s_option(paths: StudyPaths) -> None:
+def test_a_fixed_leaf_that_options_now_draw_is_added_under_its_trial_s_option(paths: StudyPaths) -> None:
     search(paths, space_of({"backbone": {"choice": ["wrn_10_1", "wrn_16_1"]}}, sampler="random"), 6)
     options = {"wrn_10_1": {}, "wrn_16_1": {"dropout": {"uniform": [0.2, 0.4]}}}
     migrate_study(paths, space_of({"backbone": {"choice": options}}))
@@ -172,7 +172,7 @@ def test_a_fixed_leaf_that_options_come_to_draw_is_told_under_its_trial_s_option
         assert trial.params == {"backbone": trial.params["backbone"], **drawn}
 
 
-def test_cma_es_starts_anew_in_the_grown_ranges_and_only_then(paths: StudyPaths) -> None:
+def test_cma_es_starts_again_only_in_grown_ranges(paths: StudyPaths) -> None:
     pytest.importorskip("cmaes")
     space = space_of(BEFORE, sampler="cmaes")
     for _ in range(12):
@@ -190,7 +190,7 @@ def test_cma_es_starts_anew_in_the_grown_ranges_and_only_then(paths: StudyPaths)
     assert kept() == set()
 
 
-def test_a_first_trial_that_still_waits_has_the_values_that_have_come_into_the_space(paths: StudyPaths) -> None:
+def test_a_waiting_first_trial_gets_the_values_that_the_space_now_has(paths: StudyPaths) -> None:
     space = space_of({"method": {"alpha": {"loguniform": [0.1, 1.0]}}})
     fixed = {"method": {"alpha": 0.05}, "dropout": 0.25}
     study = open_storage(paths, "toy", space.search)
@@ -227,7 +227,7 @@ migrate.migrate_study(paths, space_from({"study": "toy", "trial": eval(sys.argv[
 """
 
 
-def test_killed_at_its_work_it_leaves_the_study_as_it_was_and_does_it_when_resumed(paths: StudyPaths) -> None:
+def test_a_killed_migration_changes_nothing_and_is_done_at_the_next_start(paths: StudyPaths) -> None:
     of_every_state(paths)
     before = [(facts(trial), trial.distributions) for trial in stored(paths)]
     killed = subprocess.run([sys.executable, "-c", KILLED, str(paths.root), repr(AFTER)], timeout=120)
@@ -259,7 +259,7 @@ def test_a_database_that_another_program_holds_is_refused(paths: StudyPaths, mon
 
 
 @pytest.mark.parametrize(("content", "is_fine"), [(b"", True), (b"not a database" * 100, False)])
-def test_a_file_without_trials_is_passed_over_and_a_damaged_one_is_named(
+def test_an_empty_file_is_skipped_and_a_damaged_one_is_refused(
     paths: StudyPaths, content: bytes, is_fine: bool
 ) -> None:
     paths.database.write_bytes(content)

@@ -48,7 +48,7 @@ def test_the_same_space_may_be_resumed(made: StudyPaths) -> None:
     check_place(made, make_space(), resume=True)
 
 
-def test_more_trials_and_time_are_no_other_space(made: StudyPaths) -> None:
+def test_a_resume_may_change_trials_and_time_limit(made: StudyPaths) -> None:
     check_place(made, make_space(trials=50, timeout_s=10.0), resume=True)
 
 
@@ -85,9 +85,7 @@ def test_a_grown_space_is_resumed_and_is_the_study_s_from_then_on(made: StudyPat
         check_place(made, make_space(), resume=True)
 
 
-def test_a_resume_cut_off_before_it_described_the_grown_space_goes_on_with_either(
-    made: StudyPaths, dataset: Dataset
-) -> None:
+def test_a_resume_killed_after_migration_continues_with_either_space(made: StudyPaths, dataset: Dataset) -> None:
     make_space().trial.suggest(open_storage(made, "toy", make_space().search).ask())
     grown = make_space({"choice": ["wrn_16_2", "wrn_10_1", "wrn_16_1"]})
     migrate_study(made, grown)
@@ -99,7 +97,7 @@ def test_a_resume_cut_off_before_it_described_the_grown_space_goes_on_with_eithe
         assert len({trial.distributions["backbone"] for trial in study.trials}) == 1
 
 
-def test_a_study_that_is_resumed_as_it_was_keeps_its_files(made: StudyPaths, dataset: Dataset) -> None:
+def test_resuming_with_the_same_space_changes_no_files(made: StudyPaths, dataset: Dataset) -> None:
     before = made.study.stat().st_mtime_ns, made.database.read_bytes()
     prepare(made, make_space(), dataset, dataset.counts)
     assert (made.study.stat().st_mtime_ns, made.database.read_bytes()) == before
@@ -116,20 +114,20 @@ def test_a_study_that_is_resumed_as_it_was_keeps_its_files(made: StudyPaths, dat
         (None, 8, 30, 30),
     ],
 )
-def test_trials_are_those_asked_for_or_more_than_before_or_the_greater_of_both_files(
+def test_the_number_of_trials_comes_from_the_option_the_study_and_the_space(
     asked: str | None, stored: int | None, from_space: int, wanted: int
 ) -> None:
     assert count_wanted_trials(asked, stored, from_space) == wanted
 
 
 @pytest.mark.parametrize("asked", ["", "0", "+0", "+", "-1", "++2", "2.5", "1e2", " 3", "3\n", "many", "\u0663"])
-def test_another_number_of_trials_is_refused_with_the_value(asked: str) -> None:
+def test_an_invalid_number_of_trials_is_refused_with_the_value(asked: str) -> None:
     with pytest.raises(UserError) as refused:
         count_wanted_trials(asked, 8, 8)
     assert str(refused.value) == f"--trials: expected N or +N, a whole number from 1, got {asked!r}"
 
 
-def test_more_trials_than_before_are_refused_where_there_is_no_before() -> None:
+def test_more_trials_are_refused_without_a_study() -> None:
     with pytest.raises(UserError, match=r"--trials \+20: only with --resume, for an existing study; else give 20"):
         count_wanted_trials("+20", None, 8)
 

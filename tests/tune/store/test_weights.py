@@ -29,7 +29,7 @@ def weights_of(study: StudyPaths) -> dict[tuple[int, str], int]:
     return {key: path.stat().st_size for key, path in paths.items() if path.is_file()}
 
 
-def test_a_gain_is_what_the_ensemble_s_log_loss_falls_by(study: StudyPaths) -> None:
+def test_the_gain_is_the_decrease_of_the_ensemble_s_log_loss(study: StudyPaths) -> None:
     library = load_library(study)
     others = [candidate for candidate in library.candidates if candidate.trial_number != 1]
     expected = (
@@ -38,7 +38,7 @@ def test_a_gain_is_what_the_ensemble_s_log_loss_falls_by(study: StudyPaths) -> N
     assert compute_gain(study, 1) == pytest.approx(expected)
 
 
-def test_the_first_trial_is_compared_with_a_guess(study: StudyPaths) -> None:
+def test_the_first_trial_is_compared_with_a_uniform_guess(study: StudyPaths) -> None:
     for number in (1, 2):
         shutil.rmtree(study.trial(number).root)
     library = load_library(study)
@@ -62,7 +62,7 @@ def test_the_estimate_is_cross_fitted(study: StudyPaths) -> None:
     assert now.accuracy <= score_ensemble(library.candidates, library.labels).accuracy + 0.05
 
 
-def test_the_weights_of_all_folds_count_and_go_together(study: StudyPaths) -> None:
+def test_the_weights_of_all_folds_count_and_are_dropped_together(study: StudyPaths) -> None:
     trial = study.trial(1)
     for fold in range(2):
         shutil.copytree(trial.checkpoints, trial.fold(fold).checkpoints)
@@ -97,7 +97,7 @@ def test_within_the_budget_nothing_is_dropped(study: StudyPaths) -> None:
     assert weights_of(study) == before
 
 
-def test_checkpoints_of_trials_that_train_count_and_stay(study: StudyPaths) -> None:
+def test_checkpoints_of_running_trials_count_and_stay(study: StudyPaths) -> None:
     before, order = weights_of(study), rank_weights(study)
     live = study.trial(9)
     live.checkpoints.mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_checkpoints_of_trials_that_train_count_and_stay(study: StudyPaths) -> N
     assert sorted(weights_of(study)) == sorted(order[:-1])
 
 
-def test_what_was_dropped_is_trained_again_to_the_same_bytes(study: StudyPaths, tmp_path: Path) -> None:
+def test_dropped_weights_can_be_trained_again_to_the_same_bytes(study: StudyPaths, tmp_path: Path) -> None:
     expected = {role: sha256(study.trial(0).weights(role)) for role in ("student", "teacher")}
     list(drop_weights(study, 0))
     assert weights_of(study) == {}

@@ -70,9 +70,8 @@ class Tune:
         self.paths, self.listener, self.inner = StudyPaths(root), Listener(), Below(least)
         self.error: Exception | None = None
         self.study = open_storage(self.paths, space.study, space.search)
-        self.searcher = StudySearcher(
-            self.study, space, self.paths, concurrency, self.listener, lambda trial_id: self.error
-        )
+        arguments = (self.study, space, self.paths, concurrency, self.listener, lambda trial_id: self.error)
+        self.searcher = StudySearcher(*arguments)
         self.scheduler = FoldScheduler(self.inner, self.paths, space.data.folds or 0, space.search.objective)
         self.live: dict[FoldTraining, tuple[str, dict[str, Any]]] = {}
 
@@ -89,9 +88,8 @@ class Tune:
     def report(self, training: FoldTraining, value: float, partial: bool = False) -> bool:
         """Report the next evaluation of a fold. Returns whether the fold continues."""
         trial_id, config = self.live[training]
-        line = write_evaluation(training.within(self.paths), training, value, partial)
-        report = report_of(line, "accuracy", EPOCHS)
-        is_last = partial or line["epoch"] == EPOCHS
+        report = report_of(write_evaluation(training.within(self.paths), training, value, partial), "accuracy", EPOCHS)
+        is_last = partial or report["epoch"] == EPOCHS
         decision = self.scheduler.on_trial_result(None, SimpleNamespace(config=config, trial_id=trial_id), report)
         if is_last or decision == TrialScheduler.STOP:
             del self.live[training]
@@ -142,10 +140,8 @@ def write_evaluation(folder: TrialPaths, training: FoldTraining, value: float, p
         probs = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
         ids = tuple(f"{training.fold}/{row}" for row in range(10))
         facts = {"classes": ("0", "1"), "split": "held_out", "fingerprint": "f" * 64, "trial_number": training.number}
-        found = Predictions(
-            ids, labels.astype(np.int32), probs, view=view, weights_sha256=f"{epoch} {view} {training}", **facts
-        )
-        write_predictions(folder.predictions(view), found)
+        facts |= {"view": view, "weights_sha256": f"{epoch} {view} {training}"}
+        write_predictions(folder.predictions(view), Predictions(ids, labels.astype(np.int32), probs, **facts))
     return line
 
 

@@ -1,4 +1,4 @@
-"""The verbs as functions: each does what `python -m raysearch.VERB` does. They raise `UserError` for what that refuses."""
+"""The verbs as functions. Each does what `python -m raysearch.VERB` does, and raises `UserError`."""
 
 import json
 from collections.abc import Mapping, Sequence

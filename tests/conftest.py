@@ -16,7 +16,13 @@ os.environ.update(SETTINGS)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LEFT_OUT = pytest.StashKey[list[str]]()
-LONGEST = ("test_search_command.py", "test_interrupted_search.py", "test_several_workers.py", "test_soak.py")
+LONGEST = (
+    "test_several_workers.py",
+    "test_interrupted_search.py",
+    "test_search_command.py",
+    "test_method_backbones.py",
+    "test_sampler.py",
+)
 """Files to begin with, the longest first, as `make test-times` shows them"""
 SMALL_DISK = 60 * 2**20
 """Bytes"""

@@ -224,11 +224,11 @@ def test_bare_trainings_are_shared_out_and_come_back_in_order(monkeypatch: pytes
     assert sorted(shares) == [["0", "2", "4"], ["1", "3"]]
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_search_and_its_trainings_alone_are_timed(tmp_path: Path) -> None:
-    search = searches.run_search(tmp_path, trials=2, concurrency=1, epochs=1, eval_every=1)
-    bare = searches.train_bare(search.folders)
-    assert len(search.starts) == len(search.ends) == len(bare) == 2
+    search = searches.run_search(tmp_path, trials=3, concurrency=2, epochs=1, eval_every=1)
+    bare = searches.train_bare(search.folders, 2)
+    assert len(search.starts) == len(search.ends) == len(bare) == 3
     assert search.began < min(search.starts) < max(search.ends) < search.ended
     assert all(0 < training.in_epochs < training.whole for training in bare)
     assert all(searches.in_epochs(folder) > 0 for folder in search.folders)

@@ -1,5 +1,6 @@
 """Real searches that are killed, stopped by Ctrl-C or at their time limit; and a second one on the same study."""
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import Result
 from in_process import tune, wait_for
@@ -50,48 +52,60 @@ def words_of(folder: Path, *words: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A search of two trials at once: its driver was killed, the next one was stopped by Ctrl-C."""
+    """A search whose driver was killed, then its Ray node, and which was stopped by Ctrl-C at last."""
 
     paths: StudyPaths
     first_driver: int
     second_search: Result
     """Of the same study, while the first driver ran"""
-    lines_before: dict[int, list[str]]
-    """Of `metrics.jsonl`, when the driver was killed"""
-    returncode: int
-    stdout: str
-    """Of the resumed search"""
+    lines_before: list[list[str]]
+    """Of `metrics.jsonl`, at each kill"""
+    returncodes: list[int]
+    outputs: list[str]
+    """Stdout and stderr of each driver"""
 
 
 @pytest.fixture(scope="module")
 def interrupted(folder: Path, shared_ray: str) -> Interrupted:
     paths = StudyPaths(folder / "runs" / "toy")
-    words = words_of(folder, "--concurrency", "2")
+    trial, words = paths.trial(0), words_of(folder, "--concurrency", "1")
     drivers: list[subprocess.Popen[str]] = []
+    before: list[list[str]] = []
+    outputs: list[str] = []
 
-    def start(*more: str) -> "subprocess.Popen[str]":
+    def start(*more: str) -> psutil.Process:
         command = [sys.executable, "-m", "raysearch.tune", *words, *more]
-        drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True))
-        return drivers[-1]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        drivers.append(subprocess.Popen(command, text=True, start_new_session=True, **pipes))
+        return psutil.Process(drivers[-1].pid)
 
-    def lines() -> dict[int, list[str]]:
-        return {n: trial.metrics.read_text().splitlines() for n, trial in paths.trials() if trial.metrics.is_file()}
+    def lines() -> list[str]:
+        return trial.metrics.read_text().splitlines()
+
+    def finish() -> None:
+        outputs.append(drivers[-1].communicate(timeout=120)[0])
 
     try:
         first = start()
-        wait_for(lambda: all(paths.trial(n).resume.exists() for n in (0, 1)))
+        wait_for(trial.resume.exists)
         second_search = tune(*words, "--resume")
-        before = lines()
+        before.append(lines())
         first.kill()
-        first.communicate()
-        resumed = start("--resume")
-        wait_for(lambda: all(len(lines()[n]) > len(before[n]) + 10 for n in (0, 1)))
-        os.killpg(resumed.pid, signal.SIGINT)  # a terminal sends it to the whole group
-        output, _ = resumed.communicate(timeout=120)
+        finish()
+        second = start("--resume")
+        wait_for(lambda: len(lines()) > len(before[0]) + 3)
+        (node,) = (child for child in second.children() if child.name() == "raylet")
+        before.append(lines())
+        node.kill()
+        finish()
+        third = start("--resume")
+        wait_for(lambda: len(lines()) > len(before[1]) + 3)
+        os.killpg(third.pid, signal.SIGINT)  # a terminal sends it to the whole group
+        finish()
     finally:
         for driver in drivers:
             driver.kill()
-    return Interrupted(paths, first.pid, second_search, before, resumed.returncode, output)
+    return Interrupted(paths, first.pid, second_search, before, [driver.wait() for driver in drivers], outputs)
 
 
 def test_a_study_that_a_driver_runs_is_refused_with_its_process_and_host(interrupted: Interrupted) -> None:
@@ -100,23 +114,27 @@ def test_a_study_that_a_driver_runs_is_refused_with_its_process_and_host(interru
     assert f"a search is running on it (process {interrupted.first_driver} on {socket.gethostname()})" in error
 
 
-def test_a_killed_driver_s_trials_go_on_from_their_checkpoints(interrupted: Interrupted) -> None:
-    assert interrupted.stdout.count("resumes after epoch") == 2
-    for number in (0, 1):
-        lines = interrupted.paths.trial(number).metrics.read_text().splitlines()
-        before = interrupted.lines_before[number]
+def test_a_killed_driver_s_or_node_s_trial_goes_on_from_its_checkpoint(interrupted: Interrupted) -> None:
+    assert ["resumes after epoch" in output for output in interrupted.outputs] == [False, True, True]
+    ((number, trial),) = interrupted.paths.trials()
+    assert number == 0
+    lines = trial.metrics.read_text().splitlines()
+    for before in interrupted.lines_before:
         assert len(before) >= 1
         # The last line may be of an epoch whose checkpoint was not written yet.
         assert lines[: len(before) - 1] == before[:-1]
-        result = read_json(interrupted.paths.trial(number).result)
-        assert result["epochs_done"] in (len(lines), len(lines) - 1), "the last one may be of a part of an epoch"
-    assert len(list(interrupted.paths.trials())) == 2
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_a_driver_whose_node_is_killed_says_so_and_ends(interrupted: Interrupted) -> None:
+    assert interrupted.returncodes == [-signal.SIGKILL, 2, 0]
+    assert "Ray on this machine died" in interrupted.outputs[1]
+    assert "--resume" in interrupted.outputs[1]
 
 
 def test_ctrl_c_stops_trials_after_their_batch(interrupted: Interrupted) -> None:
-    assert interrupted.returncode == 0
-    assert "stopped by SIGINT: running trials end after their batch" in interrupted.stdout
-    assert [read_json(trial.result)["state"] for _, trial in interrupted.paths.trials()] == ["PRUNED", "PRUNED"]
+    assert "stopped by SIGINT: running trials end after their batch" in interrupted.outputs[2]
+    assert read_json(interrupted.paths.trial(0).result)["state"] == "PRUNED"
     assert read_yaml(interrupted.paths.study)["study"] == "toy"
 
 

@@ -10,6 +10,8 @@ from raysearch.space import SearchConfig, Space, space_from
 from raysearch.tune.store.sampler import SAMPLERS
 from raysearch.tune.store.study import open_storage
 
+TRIALS = {"gp": 12}
+"""Where 16 take long: it models from the 11th on, half a second each."""
 TRIAL = {
     "backbone": {
         "choice": {
@@ -64,10 +66,10 @@ def test_the_space_file_knows_just_these_samplers() -> None:
 def test_it_draws_from_options_of_their_own_and_says_nothing(
     tmp_path: Path, sampler: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    drawn = run(tmp_path / "toy", make_space(sampler), 16)
+    drawn = run(tmp_path / "toy", make_space(sampler), TRIALS.get(sampler, 16))
     assert {params["backbone"] for params in drawn} == {"wrn_10_1", "wrn_16_1"}
     assert all(("optimizer.lr[wrn_10_1]" in params) == (params["backbone"] == "wrn_10_1") for params in drawn)
-    assert different(drawn) == 16
+    assert different(drawn) == len(drawn) >= 12
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
 
@@ -75,8 +77,9 @@ def test_it_draws_from_options_of_their_own_and_says_nothing(
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_resumed_study_draws_on_and_nothing_twice(tmp_path: Path, sampler: str) -> None:
     space = make_space(sampler)
-    first, second = run(tmp_path / "toy", space, 8), run(tmp_path / "toy", space, 8)
-    assert different(first + second) == 16
+    each = TRIALS.get(sampler, 16) // 2
+    first, second = run(tmp_path / "toy", space, each), run(tmp_path / "toy", space, each)
+    assert different(first + second) == 2 * each
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -85,8 +88,8 @@ def test_the_same_seed_draws_the_same(tmp_path: Path, sampler: str) -> None:
     assert one == two
 
 
-@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 40), ("gp", 28), ("cmaes", 40)])
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 40), ("gp", 20), ("cmaes", 40)])
 def test_those_that_model_come_nearer_to_what_is_good(tmp_path: Path, sampler: str, trials: int) -> None:
     drawn = run(tmp_path / "toy", make_space(sampler), trials)
     distances = [abs(params["method.gamma"] - 1.5) for params in drawn]
-    assert sum(distances[-12:]) < sum(distances[:12])
+    assert sum(distances[-10:]) < sum(distances[:10])

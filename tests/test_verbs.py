@@ -51,9 +51,9 @@ def usage(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_usage_is_the_same_however_a_verb_is_called() -> None:
     assert usage(run(SCRIPT, "ensemble", "--help")) == usage(run(*MODULE, "ensemble", "--help"))
-    assert usage(run(SCRIPT, "ensemble", "--help")) == "Usage: raysearch ensemble [OPTIONS] STUDY_DIR"
+    assert usage(run(SCRIPT, "ensemble", "--help")).startswith("Usage: raysearch ensemble [OPTIONS]")
     of_module = usage(run(sys.executable, "-m", "raysearch.ensemble", "--help"))
-    assert of_module == "Usage: python -m raysearch.ensemble [OPTIONS] STUDY_DIR"
+    assert of_module.startswith("Usage: python -m raysearch.ensemble [OPTIONS]")
 
 
 def test_without_a_verb_all_are_listed() -> None:
@@ -91,7 +91,9 @@ def test_the_readme_s_commands_exist_with_their_options() -> None:
         verb, *words = shlex.split(text)
         name = verb.removeprefix("raysearch.")
         assert name in VERBS, text
-        if name != "data":
+        if name == "data":
+            assert words[0] == "check", text
+        else:
             known = {option for parameter in click_command(name).params for option in parameter.opts}
             options = {word for word in words if word.startswith("--")}
             assert options <= known, text

@@ -33,7 +33,7 @@ search: setup  ## run the whole workflow on the embedded digits: search, ensembl
 test: setup  ## run the tests in JOBS processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test-all: setup  ## also run the extra tests: hangs in Ray, the whole soak test, nfnet_f6
+test-all: setup  ## also run the extra tests: hangs in Ray, the soak, a timed search, failing workers, large backbones
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --all
 
 test-times: setup  ## run the tests in one process and count CPU seconds per file, child processes included

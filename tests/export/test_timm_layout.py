@@ -30,9 +30,7 @@ def test_plain_timm_gives_the_logits_of_the_trained_classifier(
     classifier = build_classifier(backbone, len(CLASSES), image_size, has_aux_head=has_aux_head).eval()
     for value in classifier.state_dict().values():
         if value.is_floating_point():
-            value.add_(
-                0.05 * torch.rand_like(value)
-            )  # a tensor that is not loaded then differs
+            value.add_(0.05 * torch.rand_like(value))  # a tensor that is not loaded then differs
     save_file(classifier.state_dict(), tmp_path / "student.safetensors")
     method = {"aux_weight": 0.4 if has_aux_head else 0.0}
     config = TrainingConfig.model_validate(

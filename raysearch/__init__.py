@@ -11,7 +11,9 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Model": "raysearch.api.model",
+    "Recipe": "raysearch.ensemble.recipe",
     "Study": "raysearch.api.study",
+    "UserError": "raysearch.errors",
     "build_ensemble": "raysearch.api.verbs",
     "load": "raysearch.api.model",
     "open_study": "raysearch.api.study",
@@ -20,9 +22,20 @@ _PUBLIC = {
 """Module of each public name."""
 
 _CALLABLE_PACKAGES = ("export",)
-"""Public functions whose name is also that of a package here (`raysearch.api.verb_package`)."""
+"""Public functions whose name is also that of a package here (`raysearch.verb_package`)."""
 
-__all__ = ["Model", "Study", "__version__", "build_ensemble", "export", "load", "open_study", "search"]
+__all__ = [
+    "Model",
+    "Recipe",
+    "Study",
+    "UserError",
+    "__version__",
+    "build_ensemble",
+    "export",
+    "load",
+    "open_study",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

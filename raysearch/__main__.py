@@ -3,6 +3,7 @@
 A verb's module is imported only when the verb runs, because torch and ray take seconds to import.
 """
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -43,6 +44,8 @@ class Verbs(TyperGroup):
         if args[0] not in VERBS:
             print_faults(UserError(f"no verb {args[0]!r}{name_known(args[0], VERBS)}"))
             raise typer.Exit(2)
+        # What `python -m raysearch.VERB` would have: the search prints its own command line to continue it.
+        sys.argv = [f"raysearch {args[0]}", *args[1:]]
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -103,6 +103,19 @@ def test_every_image_that_cannot_be_read_is_named(small_set: Path, tmp_path: Pat
     assert ["torn.png" in fault or "none.png" in fault for fault in caught.value.faults] == [True, True]
 
 
+def test_a_pil_image_whose_file_is_cut_off_or_closed_is_named(small_set: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    digit(0, 64).convert("RGB").save(whole)
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-40])
+    cut, closed = Image.open(tmp_path / "cut.png"), Image.open(whole)
+    closed.close()
+    with pytest.raises(DataError) as caught:
+        raysearch.load(small_set).predict_proba([cut, digit(0), closed])
+    cut.close()
+    assert [fault.partition(": ")[0] for fault in caught.value.faults] == ["image 0", "image 2"]
+    assert all(": cannot be decoded: " in fault and "None" not in fault for fault in caught.value.faults)
+
+
 def test_a_folder_that_is_no_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetError, match=re.escape(str(tmp_path))):
         raysearch.load(tmp_path)

@@ -74,6 +74,27 @@ def test_a_folder_of_images_is_no_space() -> None:
     assert "raysearch tune cr --data photos" in line
 
 
+def test_a_folder_of_a_trial_or_a_study_has_its_own_remedy() -> None:
+    trial = Path("runs/cr/trials/0000")
+    trial.mkdir(parents=True)
+    (trial / "config.yaml").touch()
+    Path("runs/cr/study.yaml").touch()
+    assert f"give the trial's config: {trial}/config.yaml" in fault(train, str(trial))
+    assert "give its space and --resume" in fault(tune, "runs/cr")
+
+
+def test_what_a_file_extends_is_beside_it_or_ships_and_not_in_the_working_folder() -> None:
+    Path("sub").mkdir()
+    Path("base.yaml").write_text("study: wrong\n")
+    Path("sub/mine.yaml").write_text("extends: base.yaml\nstudy: mine\n")
+    assert "sub/mine.yaml: extends: base.yaml: no such file" in fault(tune, "sub/mine.yaml")
+    Path("sub/base.yaml").write_text("trial: {epochs: 7}\n")
+    assert load_space(Path("sub/mine.yaml")).resolved["trial"]["epochs"] == 7
+    Path("sub/mine.yaml").write_text("extends: ../sub\nstudy: mine\n")
+    assert "expected a space file, got a folder" in (line := fault(tune, "sub/mine.yaml"))
+    assert "--data" not in line
+
+
 def test_no_space_at_all_names_those_that_ship() -> None:
     assert "cr, gem, jz, photos32" in fault(tune)
 

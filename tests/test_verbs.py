@@ -102,3 +102,12 @@ def test_the_readme_s_commands_exist_with_their_options() -> None:
 def test_the_readme_s_files_exist() -> None:
     for path in re.findall(r"`((?:spaces|ensembles|raysearch|benchmarks)/[\w/.]+)`", (ROOT / "README.md").read_text()):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("command", [(SCRIPT, "tune"), (*MODULE, "tune"), (sys.executable, "-m", "raysearch.tune")])
+def test_a_verb_sees_its_own_words_however_it_is_called(command: tuple[str, ...], tmp_path: Path) -> None:
+    """The search prints the command that continues it."""
+    code = "import sys; import raysearch.tune.search as s; s.search = lambda *a, **k: sys.exit(str(sys.argv[1:]))"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    done = run(*command, "cr", "--trials", "3", PYTHONPATH=str(tmp_path))
+    assert done.stderr == "['cr', '--trials', '3']\n"

@@ -19,8 +19,8 @@ ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
 def load(folder: str | Path) -> "Model":
     """Load the checkpoint set in ``folder``, onto the GPU where there is one.
 
-    Every file is compared with its SHA-256 first. Raises `SetError` that names each file which is missing, altered or
-    of another version.
+    Every file is compared with its SHA-256 first. Raises `SetError`, which names each file that is
+    missing, altered or of another version.
     """
     return Model(load_set(Path(folder)))
 
@@ -60,7 +60,7 @@ class Model:
 
         ``images``: one image or several, of any size and mixed kinds; uint8 [images, height, width, 3] is several.
         ``calibrated``: scaled by the set's temperature, which does not change the order of the classes. Raises
-        `DataError` that names every image which cannot be read, and `UserError` for what is no image.
+        `DataError`, which names every image that cannot be read, and `UserError` for other objects.
         """
         encoded = [_encode(image, index) for index, image in enumerate(_as_list(images))]
         if not encoded:

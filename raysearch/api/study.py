@@ -15,7 +15,7 @@ from raysearch.section import validate
 
 
 def open_study(folder: str | Path) -> "Study":
-    """Read the study in ``folder``, finished or still running. Raises `StudyError` that names what is malformed."""
+    """Read the study in ``folder``, finished or still running. Raises `StudyError`, which names malformed files."""
     return Study(Path(folder))
 
 
@@ -55,7 +55,7 @@ class Study:
         return tuple(trial for trial in self._stored.ranked if trial.value is not None)
 
     def config(self, trial: int) -> TrainingConfig:
-        """The whole config of a trial. Raises `UserError` where it has none."""
+        """The whole config of a trial. Raises `UserError` if it has none."""
         path = self._paths.trial(trial).config
         return validate(TrainingConfig, read_yaml(path), display_path(path))
 
@@ -63,7 +63,7 @@ class Study:
         """Held-out predictions of a trial: `sample_ids`, `labels`, `classes`, and `probs` float32 [samples, classes].
 
         ``view``: one of the trial's `views`, such as `teacher-final`; None: the most accurate. Raises `StudyError`
-        where the trial has no such predictions, and `PredictionsError` for a damaged file.
+        if the trial has no such predictions, and `PredictionsError` for a damaged file.
         """
         stored = {one.number: one for one in self.trials}
         if trial not in stored:

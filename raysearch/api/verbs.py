@@ -36,7 +36,7 @@ def search(
 ) -> Study:
     """Search ``space`` and return the study, which is in the folder ``out``/<study>.
 
-    ``space``: a space that ships, such as `cr`, or a space file; ``data``: source of labelled images, None: the
+    ``space``: an included space, such as `cr`, or a space file; ``data``: source of labelled images, None: the
     space's; ``overrides``: values by dotted path, as {"trial.epochs": 6}; ``trials``: how many, or with ``resume``
     "+N" more; ``address``: a running Ray cluster, None: this machine; ``quiet``: print failures and notes only. Call it
     from the main thread: Ctrl-C, SIGTERM and the time limit stop running trials after their batch. Raises `UserError`.
@@ -59,7 +59,7 @@ def build_ensemble(
 ) -> Ensemble:
     """Select an ensemble from the held-out predictions of ``study``, and write it to the study's folder.
 
-    ``recipe``: one that ships, such as `bagged`, a recipe file, or a `Recipe`; ``add``: files with predictions of other
+    ``recipe``: an included one, such as `bagged`, a recipe file, or a `Recipe`; ``add``: files with predictions of other
     models, as of `raysearch.ensemble --add`. Raises `UserError`, `StudyError` and `PredictionsError`.
     """
     paths = _paths_of(study)
@@ -82,7 +82,7 @@ def export(
 ) -> Path:
     """Write an ensemble of ``study`` as the checkpoint set ``out``, verified by a fresh process; returns ``out``.
 
-    ``ensemble``: its name; ``data``: where the study's data lies now, None: where it lay; ``refit``: train the members
+    ``ensemble``: its name; ``data``: where the study's data is now, None: where it was; ``refit``: train the members
     again first, ``refit_seeds`` times each, on all labelled images but ``refit_held_out_per_class`` a class; ``onnx``:
     add the weighted vote as one ONNX file. Raises `UserError`, `StudyError` and `SetError`; ``out`` must not exist.
     """

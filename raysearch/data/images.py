@@ -4,10 +4,9 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +66,14 @@ def square(image: Image.Image, image_size: int) -> np.ndarray:
     return np.asarray(ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC))
 
 
+def convert_image(image: Image.Image) -> Image.Image:
+    """`to_rgb` of an opened image. Raises `BadImage` if its pixels cannot be read."""
+    try:
+        return to_rgb(image)
+    except Exception as error:  # a file that is closed or cut off; decoders raise many kinds of error
+        raise BadImage(str(error) or type(error).__name__) from error
+
+
 def decode(stored: bytes) -> Image.Image:
     """An encoded image as 8-bit RGB. Raises `BadImage`, also for a truncated image."""
     if not stored:
@@ -108,35 +115,6 @@ def find_images(path: Path) -> list[Path]:
     if faults:
         raise DataError(faults)
     return found
-
-
-def read_images(
-    paths: Sequence[Path], image_size: int, batch_size: int = 256
-) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Prepared images in the order of ``paths``: pairs of paths as text and uint8 [batch, size, size, 3].
-
-    After the first file that cannot be decoded, no further batch is returned. At the end, one `DataError` names all
-    such files.
-    """
-    faults: list[str] = []
-    for start in range(0, len(paths), batch_size):
-        batch = paths[start : start + batch_size]
-        with decoding_pool() as pool:
-            results = list(pool.map(partial(_read_image, image_size=image_size), batch))
-        faults += [result for result in results if isinstance(result, str)]
-        if not faults:
-            yield [path.as_posix() for path in batch], np.stack(results)
-    if faults:
-        raise DataError(faults)
-
-
-def _read_image(path: Path, image_size: int) -> np.ndarray | str:
-    try:
-        return square(decode(path.read_bytes()), image_size)
-    except BadImage as error:
-        return f"{display_path(path)}: cannot be decoded: {error}"
-    except OSError as error:
-        return f"{display_path(path)}: cannot be read: {error.strerror}"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -78,6 +78,9 @@ class Metric:
     """The value as text"""
     unit: str = " %"
 
+    def __post_init__(self) -> None:
+        assert (self.compute is None) != (self.per_image is None), f"{self.name}: compute or per_image, not both"
+
     def compute_figure(self, resampling: Resampling) -> Figure:
         return self.compute(resampling) if self.compute else resampling.means[self.name]
 

@@ -65,10 +65,10 @@ def command(
     A new process reads the set back and must reproduce the stored held-out probabilities of the ensemble. Only then
     does the set appear at --out. timm.create_model("local-dir:FOLDER", pretrained=True) loads each folder in members/.
     """
+    require_local("--out", out or "")
     from raysearch.export.write import export_set  # imports torch
 
     study = StudyPaths(study_dir)
-    require_local("--out", out or "")
     out = out or _choose_out(study_dir, ensemble, refit)
     refitting = _prepare_refit(study, ensemble, data, refit_seeds, refit_held_out_per_class) if refit else None
     manifest, check = export_set(study, ensemble, out, data, refit=refitting, has_onnx=format_ == "onnx")

@@ -6,7 +6,7 @@ from raysearch.losses.cross_entropy import cross_entropy, reverse_cross_entropy
 from raysearch.losses.inputs import SoftTargets
 from raysearch.losses.jensen_shannon import jensen_shannon
 from raysearch.losses.mean_teacher import mean_teacher
-from raysearch.losses.terms import TERMS, needs_embeddings, needs_teacher
+from raysearch.losses.terms import TERMS, has_rampup, needs_embeddings, needs_teacher
 
 __all__ = [
     "TERMS",
@@ -15,6 +15,7 @@ __all__ = [
     "SoftTargets",
     "contrastive_regularization",
     "cross_entropy",
+    "has_rampup",
     "jensen_shannon",
     "mean_teacher",
     "needs_embeddings",

@@ -71,6 +71,11 @@ def needs_teacher(method: MethodConfig) -> bool:
     return any(term.needs_teacher for term in TERMS if term.is_active(method))
 
 
+def has_rampup(method: MethodConfig) -> bool:
+    """Whether a term with a weight above 0 has a ramp-up."""
+    return any(term.rampup_epochs is not None for term in TERMS if term.is_active(method))
+
+
 def needs_embeddings(method: MethodConfig) -> bool:
     """Whether a term with a weight above 0 reads the projector's output."""
     return any(term.needs_embeddings(method) for term in TERMS if term.is_active(method))

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-from raysearch.data.images import BadImage, decode, decoding_pool, square, to_rgb
+from raysearch.data.images import BadImage, convert_image, decode, decoding_pool, square
 
 LARGEST_BATCH = 100
 """Maximum number of images per batch; `raysearch.models.infer` takes as many at once"""
@@ -55,9 +55,9 @@ def _prepare(image: Encoded, image_sizes: Sequence[int]) -> list[np.ndarray] | s
         return f"{image.where}: no bytes; the file must contain the image itself"
     try:
         if isinstance(image.stored, Image.Image):
-            return [square(to_rgb(image.stored), size) for size in image_sizes]
-        stored = image.stored if isinstance(image.stored, bytes) else image.stored.read_bytes()
-        whole = decode(stored)
+            whole = convert_image(image.stored)
+        else:
+            whole = decode(image.stored if isinstance(image.stored, bytes) else image.stored.read_bytes())
     except BadImage as error:
         return f"{image.where}: cannot be decoded: {error}"
     except OSError as error:

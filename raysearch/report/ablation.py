@@ -122,9 +122,7 @@ def _rows(table: Table, seeds: Sequence[int], complete: Mapping[str, Trial]) -> 
             change=estimate_difference(lasts[row.name], lasts[row.over]) if row.over else None,
             gain=estimate_difference(lasts[row.name], lasts[first]) if row.name != first else None,
             best=estimate([*_accuracies(trials[row.name], row.view, _best_score).values()]),
-            teacher=estimate(
-                [*_accuracies(trials[row.name], row.view.replace("student", "teacher"), _last_score).values()]
-            ),
+            teacher=estimate([*_accuracies(trials[row.name], _teacher_view(row), _last_score).values()]),
             missing=tuple(seed for seed in seeds if seed not in lasts[row.name]),
         )
         for row in table.rows

@@ -8,6 +8,7 @@ from typing import Literal
 
 from raysearch.errors import UserError, name_known
 from raysearch.io import require_local
+from raysearch.paths import StudyPaths, TrialPaths
 
 Kind = Literal["spaces", "ensembles"]
 WHAT = {"spaces": "space", "ensembles": "recipe"}
@@ -23,19 +24,30 @@ def read_summary(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
-def find_file(kind: Kind, text: str | Path, where: str = "") -> Path:
-    """Find the file that ``text`` names: the path of a file, or an included one as `cr`, `cr.yaml` or `spaces/cr.yaml`.
+def find_file(kind: Kind, text: str | Path, where: str = "", folder: Path = Path()) -> Path:
+    """The file that ``text`` names: a file in ``folder``, or one that ships, as `cr`, `cr.yaml` or `spaces/cr.yaml`.
 
-    Raises `UserError`, with ``where`` as its prefix, if there is no such file or the path is a folder.
+    Raises `UserError`, which starts with ``where``, if ``text`` is neither.
     """
-    path, known, what = Path(text), list_shipped_files(kind), WHAT[kind]
+    name, path, what = Path(text), folder / text, WHAT[kind]
+    known = list_shipped_files(kind)
     require_local(f"{where}{what}", text)
     if path.is_file():
         return path
-    is_name = path.parent in (Path(), Path(kind)) and path.suffix in ("", ".yaml")
-    if is_name and path.name.removesuffix(".yaml") in known:
-        return known[path.name.removesuffix(".yaml")]
+    is_name = name.parent in (Path(), Path(kind)) and name.suffix in ("", ".yaml")
+    if is_name and name.name.removesuffix(".yaml") in known:
+        return known[name.name.removesuffix(".yaml")]
     if path.is_dir():
-        remedy = f"; use --data for images: raysearch tune cr --data {path}" if kind == "spaces" else ""
-        raise UserError(f"{where}{path}: expected a {what} file, got a folder{remedy}")
-    raise UserError(f"{where}{path}: no such file, and no {what} of this name{name_known(path.stem, known)}")
+        raise UserError(f"{where}{text}: expected a {what} file, got a folder{_explain_folder(path, kind, where)}")
+    raise UserError(f"{where}{text}: no such file, and no {what} of this name{name_known(name.stem, known)}")
+
+
+def _explain_folder(path: Path, kind: Kind, where: str) -> str:
+    """The remedy for a folder where a file is expected."""
+    if kind != "spaces" or where:
+        return ""
+    if TrialPaths(path).config.is_file():
+        return f"; give the trial's config: {TrialPaths(path).config}"
+    if StudyPaths(path).study.is_file():
+        return "; to continue a study, give its space and --resume"
+    return f"; give a folder of images with --data, as in: raysearch tune cr --data {path}"

@@ -49,7 +49,7 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
             faults.append(f"{where}: extends: expected a path, got {extends!r}")
             break
         try:
-            path = _find_extended(path.parent / extends, extends, where)
+            path = find_file("spaces", extends, f"{where}: extends: ", folder=path.parent)
         except UserError as error:
             faults += error.faults
             break
@@ -58,11 +58,6 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
             faults.append(f"{where}: extends: forms a cycle: {cycle}")
             break
     return layers
-
-
-def _find_extended(path: Path, name: str, where: str) -> Path:
-    """Return ``path``, relative to the extending file, if it exists; otherwise the included space of this name."""
-    return path if path.is_file() else find_file("spaces", name, f"{where}: extends: ")
 
 
 def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[str]) -> Layer:

@@ -12,6 +12,7 @@ from raysearch.augment import stubborn_classes
 from raysearch.config import TrainingConfig, TrialConfig
 from raysearch.data.dataset import Dataset, Split, default_stored_side, open_dataset
 from raysearch.errors import PredictionsError
+from raysearch.losses import has_rampup
 from raysearch.predictions import read_predictions
 from raysearch.train.batches import Batch, Batches
 from raysearch.train.distributed import World
@@ -125,6 +126,6 @@ def collect_notes(config: TrainingConfig) -> list[str]:
         notes += [
             f"{place}.{name}: {epochs:g} is more than half of the epochs; shortened to {half:g}"
             for name, epochs in configured.items()
-            if epochs > half and (name != "method.rampup_epochs" or stage.method.gamma > 0)
+            if epochs > half and (name != "method.rampup_epochs" or has_rampup(stage.method))
         ]
     return notes

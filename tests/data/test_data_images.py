@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raysearch.data.images import find_images, prepare_image, read_images
+from raysearch.data.images import find_images, prepare_image
 from raysearch.errors import DataError
 
 
@@ -109,30 +109,11 @@ def test_odd_shapes_are_handled(size: tuple[int, int]) -> None:
     assert (prepare_image(solid("RGB", (5, 6, 7), size), 32) == (5, 6, 7)).all()
 
 
-def test_loose_files_come_in_batches_in_order(make_images: Callable[..., Path]) -> None:
+def test_images_below_a_folder_are_found_in_order_without_hidden_ones(make_images: Callable[..., Path]) -> None:
     root = make_images("b/2.png", "b/nested/3.png", "a.png", ".hidden/x.png", "b/.x.png")
     (root / "notes.txt").write_text("no image")
     paths = find_images(root)
     assert [path.relative_to(root).as_posix() for path in paths] == ["a.png", "b/2.png", "b/nested/3.png"]
-    batches = list(read_images(paths, 8, batch_size=2))
-    assert [name for names, _ in batches for name in names] == [str(path) for path in paths]
-    assert [images.shape for _, images in batches] == [(2, 8, 8, 3), (1, 8, 8, 3)]
-    with Image.open(paths[2]) as image:
-        np.testing.assert_array_equal(batches[1][1][0], prepare_image(image, 8))
-
-
-def test_all_undecodable_loose_files_are_named_at_once(make_images: Callable[..., Path]) -> None:
-    root = make_images("a.png", "b.png", "c.png", "d.png")
-    (root / "b.png").write_bytes(b"")
-    (root / "d.png").write_bytes((root / "c.png").read_bytes()[:200])
-    reading = read_images([*find_images(root), root / "gone.png"], 8, batch_size=1)
-    assert len(next(reading)[0]) == 1
-    with pytest.raises(DataError) as caught:
-        next(reading)
-    assert [fault.split(":")[0].split("/")[-1] for fault in caught.value.faults] == ["b.png", "d.png", "gone.png"]
-    assert "empty file" in caught.value.faults[0]
-    assert "truncated" in caught.value.faults[1].lower()
-    assert "No such file" in caught.value.faults[2]
 
 
 def test_nothing_to_find_is_an_error_with_the_nearest_name(make_images: Callable[..., Path]) -> None:

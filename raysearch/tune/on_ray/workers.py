@@ -93,7 +93,7 @@ def _find_cause(error: WorkerGroupError) -> Exception:
 
 
 def _is_loss(failure: Exception) -> bool:
-    """Whether a worker died or lost contact to one that did. Out of memory is no loss: a restart would repeat it."""
+    """Whether a worker died, or lost contact to one that did. Not if out of memory: a restart would repeat it."""
     if is_out_of_memory(failure):
         return False
     return isinstance(failure, (RayTrainError, RayError)) or is_lost_peer(failure)

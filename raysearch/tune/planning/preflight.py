@@ -1,9 +1,7 @@
 """Checks and estimates before a search writes or trains anything."""
 
 import itertools
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ from raysearch.data.sources import available_splits
 from raysearch.errors import DataError, SpaceError, UserError
 from raysearch.space import Space
 from raysearch.train.disk import free_bytes
-from raysearch.train.probe import probe
 from raysearch.train.resource_check import Cost, check_fit, count_passes, count_pixels, list_image_sizes
 from raysearch.train.stage import load_initial_stubborn, open_train_split, open_training_data
 from raysearch.tune.planning.capacity import Cluster, compute_capacity
 from raysearch.tune.planning.plan import Plan, RemainingTrials
+from raysearch.tune.planning.probe_process import probe_all, probe_in_new_process
 
 DRAWS = 20
 """Attempts to draw a valid example"""
@@ -96,15 +94,8 @@ def measure_costs(space: Space, examples: Sequence[TrialConfig], limit_s: float)
     elif not torch.cuda.is_available():
         costs = probe_all(*arguments, None)
     else:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            costs = pool.submit(probe_all, *arguments, "cuda").result()
+        costs = probe_in_new_process(*arguments, "cuda")
     return dict(zip(chosen, costs, strict=True))
-
-
-def probe_all(trainings: Sequence[TrainingConfig], limit_s: float, threads: int, device: str | None) -> list[Cost]:
-    """`probe` each training on its data. ``device`` None measures sizes but no time."""
-    where = None if device is None else torch.device(device)
-    return [probe(each.trial, open_training_data(each), limit_s, threads=threads, device=where) for each in trainings]
 
 
 def list_remaining_trials(space: Space, ended: int) -> RemainingTrials:

@@ -1,7 +1,5 @@
 """What is refused before a search begins."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from raysearch.tune.planning.preflight import (
     list_remaining_trials,
     make_plan,
     measure_costs,
-    probe_all,
 )
+from raysearch.tune.planning.probe_process import probe_all, probe_in_new_process
 
 DATA = {"source": "digits", "train_per_class": 2, "held_out_per_class": 2}
 
@@ -191,11 +189,15 @@ def test_each_backbone_is_measured_once_with_its_most_work_per_image(monkeypatch
 def test_backbones_can_be_measured_in_a_separate_process() -> None:
     space = make_space(**SMALL)
     trainings = [TrainingConfig(data=space.data, trial=example) for example in draw_examples(space)]
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        elsewhere = pool.submit(probe_all, trainings, 0.1, 1, "cpu").result()
+    elsewhere = probe_in_new_process(trainings, 0.1, 1, "cpu")
     here = probe_all(trainings, 0.1, 1, None)
     assert [replace(cost, seconds=None) for cost in elsewhere] == here
     assert all(cost.seconds for cost in elsewhere)
+
+
+def test_a_failure_in_that_process_is_told_with_its_reason() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)the backbones cannot be measured: .*Invalid device string"):
+        probe_in_new_process([TrainingConfig()], 0.1, 1, "no such device")
 
 
 def test_every_backbone_is_equally_frequent_in_the_sample() -> None:

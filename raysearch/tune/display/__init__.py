@@ -1,0 +1,1 @@
+"""What a person sees of a search: live table, lines, JSON lines, summary. No Ray."""

@@ -1,0 +1,1 @@
+"""How Ray runs a search. The only folder that imports Ray, with `raysearch/train/worker.py`."""

@@ -1,0 +1,1 @@
+"""What a search remembers: the Optuna study and the trial folders. No Ray."""

@@ -48,6 +48,5 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 def name_known(name: object, known: Iterable[str]) -> str:
     """``"; did you mean 'x'? known: x, y"``: a similar known name, if there is one, and all known names."""
     names = [str(k) for k in known]
-    close = get_close_matches(str(name), names, n=1)
-    nearest = f" did you mean {close[0]!r}?" if close else ""
-    return f";{nearest} known: {', '.join(names)}"
+    hint = did_you_mean(name, names)
+    return f"{hint} known: {', '.join(names)}" if "did you mean" in hint else hint

@@ -367,7 +367,7 @@ class TrialConfig(Section):
 
 
 class TrainingConfig(Section):
-    """The content of a trial's `config.yaml`, and the input of `raysearch.train`."""
+    """The content of a trial's `config.yaml`, and the input of `raysearch train`."""
 
     data: DataConfig = DataConfig()
     objective: Objective = "accuracy"

@@ -70,9 +70,6 @@ def append_line(path: Path, text: str) -> None:
         raise
 
 
-URL = re.compile(r"[A-Za-z][\w+.-]+://")
-
-
 class LockHeld(Exception):
     """Another process holds the lock. The message names it: ``process 12 on host``."""
 
@@ -154,7 +151,15 @@ def read_yaml(path: Path) -> Any:
     try:
         return parse_yaml(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: not valid YAML: {explain_yaml_error(error)}") from error
+
+
+def explain_yaml_error(error: yaml.YAMLError) -> str:
+    """The place and the reason of a YAML error, on one line."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark, reasons = error.problem_mark, [text for text in (error.context, error.problem) if text]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {': '.join(reasons)}"
 
 
 def write_yaml(path: Path, value: Any) -> None:
@@ -162,10 +167,15 @@ def write_yaml(path: Path, value: Any) -> None:
     write_text(path, yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
+def is_url(path: Path | str) -> bool:
+    """Whether ``path`` is a URL, such as `s3://bucket`."""
+    return bool(re.match(r"[A-Za-z][\w+.-]+:/+", str(path)))  # `Path` turns s3:// into s3:/
+
+
 def require_local(option: str, path: Path | str) -> None:
     """Raise a `UserError` that names ``option`` if ``path`` is a URL, such as `s3://bucket`."""
-    text = re.sub(":/+", "://", str(path), count=1)  # `Path` turns s3:// into s3:/
-    if URL.match(text):
+    if is_url(path):
+        text = re.sub(":/+", "://", str(path), count=1)
         raise UserError(
             f"{option}: must be a folder on this machine or one that all nodes share (NFS, EFS, Lustre), got {text}; "
             "object stores cannot append, lock, rename or memory-map; copy the data to such a folder, or mount one"

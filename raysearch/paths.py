@@ -209,9 +209,11 @@ class StudyPaths:
     def require(self) -> "StudyPaths":
         """Return self if the folder holds a study. Otherwise raises `StudyError` with the reason."""
         if not self.root.is_dir():
-            raise StudyError(f"{self.root}: no such folder; use the folder that raysearch.tune printed")
+            raise StudyError(f"{self.root}: no such folder; use the folder that `raysearch tune` printed")
         if not self.study.is_file():
-            raise StudyError(f"{self.root}: not a study: {self.study.name} is missing")
+            raise StudyError(
+                f"{self.root}: not a study: {self.study.name} is missing; use the folder that `raysearch tune` printed"
+            )
         return self
 
 

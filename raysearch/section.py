@@ -49,6 +49,9 @@ def describe_fault(section: type[BaseModel], item: ErrorDetails) -> str:
         return f"expected a mapping, got {item['input']!r}"
     if item["type"] == "missing":
         return "must be set"
+    if item["type"] in ("too_short", "string_too_short"):
+        what = "entries" if item["type"] == "too_short" else "characters"
+        return f"expected {item['ctx']['min_length']} or more {what}, got {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ")
     message = f"{message[0].lower()}{message[1:]}"
     is_of_several_values = item["type"] == "value_error" and isinstance(item["input"], Mapping)

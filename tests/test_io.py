@@ -54,7 +54,8 @@ def test_malformed_yaml_names_the_file(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError) as raised:
         read_yaml(path)
-    assert str(raised.value).startswith(f"{path}: not valid YAML: ")
+    assert str(raised.value).startswith(f"{path}: not valid YAML: line 1, column ")
+    assert "<unicode string>" not in str(raised.value)
 
 
 def test_yaml_builds_no_objects(tmp_path):

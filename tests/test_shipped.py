@@ -113,7 +113,7 @@ def test_an_address_is_no_folder(scheme: str) -> None:
         assert line.startswith(f"error: {option}: ")
         assert url in line
         assert "NFS, EFS, Lustre" in line
-    with pytest.raises(UserError, match="NFS"):
+    with pytest.raises(UserError, match="is a URL; download the file and give its path"):
         find_file("spaces", url)
     assert not list(Path().iterdir())
 

@@ -72,6 +72,11 @@ def test_an_unknown_verb_lists_the_known_ones_and_the_nearest() -> None:
     assert "'tun'; did you mean 'tune'? known: tune, train, ensemble" in line
 
 
+def test_a_time_limit_that_is_not_positive_is_refused_by_the_option_s_name() -> None:
+    done = run(SCRIPT, "tune", "cr", "--timeout-s", "-3")
+    assert (done.returncode, done.stderr) == (2, "error: --timeout-s: must be greater than 0, got -3\n")
+
+
 @pytest.mark.parametrize(("typed", "offered"), [("raysearch ev", "evaluate"), ("raysearch tune --tria", "--trials")])
 def test_the_shell_completes_verbs_and_options(typed: str, offered: str) -> None:
     words = str(len(typed.split()) - 1)
@@ -80,16 +85,15 @@ def test_the_shell_completes_verbs_and_options(typed: str, offered: str) -> None
 
 
 def readme_commands() -> list[str]:
-    text = (ROOT / "README.md").read_text().replace("\n", " ")
-    return [found.strip() for found in re.findall(r"python -m (raysearch\.[^`|\n]*?)(?:`|\||   |$)", text)]
+    text = (ROOT / "README.md").read_text().replace("\n\n", " | ").replace("\n", " ")
+    return [found.strip() for found in re.findall(r"(?:`|    )raysearch ([a-z][^`|]*?)(?:`|\||   |$)", text)]
 
 
 def test_the_readme_s_commands_exist_with_their_options() -> None:
     commands = readme_commands()
     assert len(commands) >= 8
     for text in commands:
-        verb, *words = shlex.split(text)
-        name = verb.removeprefix("raysearch.")
+        name, *words = shlex.split(text)
         assert name in VERBS, text
         if name == "data":
             assert words[0] == "check", text

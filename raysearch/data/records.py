@@ -55,5 +55,5 @@ class Source:
 def split_name(text: str) -> str:
     """The split named ``text``; ``val`` is another name of ``held_out``. Raises `DataError` for an unknown name."""
     if text not in _KNOWN_NAMES:
-        raise DataError(f"split {text!r}: unknown{did_you_mean(text, _KNOWN_NAMES)}")
+        raise DataError(f"split: got {text!r}{did_you_mean(text, _KNOWN_NAMES)}")
     return _KNOWN_NAMES[text]

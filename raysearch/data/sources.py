@@ -49,8 +49,11 @@ def source_folder(config: DataConfig) -> Path:
         return root
     where = display_path(root)
     if root.exists():
-        raise DataError(f"{where}: a source must be a folder or `digits`, got a file; give its folder instead")
-    raise DataError(f"{where}: no such folder, and not `digits`{suggest_sibling(root, ('digits',))}")
+        raise DataError(
+            f"{where}: expected a folder of labelled images or `digits`, got a file; give its folder instead"
+        )
+    hint = suggest_sibling(root, ("digits",))
+    raise DataError(f"{where}: no such folder; give a folder of labelled images or `digits`{hint}")
 
 
 def detect_folder_kind(root: Path) -> str:

@@ -12,13 +12,13 @@ def command(
     study_dir: Annotated[
         Path,
         typer.Argument(
-            metavar="STUDY_DIR", help="The study's folder, as printed by raysearch.tune.", show_default=False
+            metavar="STUDY_DIR", help="Folder of the study, printed by `raysearch tune`.", show_default=False
         ),
     ],
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="The selection recipe: the name of a shipped recipe (greedy, bagged, uniform, papers16, jz6) or a "
+            help="The selection recipe: the name of an included recipe (greedy, bagged, uniform, papers16, jz6) or a "
             "YAML file. Default: greedy.",
             metavar="NAME|FILE",
         ),
@@ -35,10 +35,10 @@ def command(
 ) -> None:
     """Select an ensemble from a study's stored held-out predictions.
 
-    Writes STUDY_DIR/ensembles/NAME.json. Prints each member's weight and contribution,
-    accuracy and log loss, and a recommendation. Cross-fitted figures use samples that
-    the selection did not see; in-sample figures are optimistic. This command trains
-    nothing and opens no checkpoint.
+    Writes STUDY_DIR/ensembles/NAME.json. Prints each member's weight and
+    contribution, accuracy and log loss, and a recommendation. Cross-fitted figures
+    use samples that the selection did not see; in-sample figures are optimistic.
+    This command trains nothing and opens no checkpoint.
     """
     from raysearch.ensemble.selecting import select_ensemble  # imports numpy and pyarrow
 

@@ -1,7 +1,7 @@
 """Adds predictions of other models, from any framework, as candidates: Parquet or CSV files.
 
 A file has one row per held-out sample, in any order: a column `id` (or `sample_id`) with the study's sample ids, and
-for each class a column `prob_<class>` (as raysearch.predict writes it) or `<class>` with its probability. Other columns
+for each class a column `prob_<class>` (written by `raysearch predict`) or `<class>` with its probability. Other columns
 are ignored. This module cannot detect whether the model was trained on the held-out samples; if it was, every figure is
 too optimistic.
 """
@@ -50,7 +50,7 @@ def _read(file: Path, library: Library) -> np.ndarray:
     """float32 [samples, classes]: the file's probabilities in the library's order of samples and classes."""
     shown = display_path(file)
     if file.suffix not in READERS:
-        raise PredictionsError(f"{shown}: must end in {' or '.join(READERS)}, got {file.suffix or 'no suffix'!r}")
+        raise PredictionsError(f"{shown}: must end in {' or '.join(READERS)}, got {file.name!r}")
     if not file.is_file():
         raise PredictionsError(f"{shown}: no such file")
     try:
@@ -61,6 +61,8 @@ def _read(file: Path, library: Library) -> np.ndarray:
         return _probs(table, library)
     except _Fault as fault:
         raise PredictionsError(f"{shown}: {fault}") from None
+    except UnicodeDecodeError as error:
+        raise PredictionsError(f"{shown}: not UTF-8 text ({error.reason})") from None
 
 
 class _Fault(Exception):

@@ -181,5 +181,5 @@ def _describe_missing(study: StudyPaths, views: Sequence[str], states: Sequence[
     trials = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items())) or "none"
     return (
         f"{display_path(study.root)}: no COMPLETE or PRUNED trial has stored predictions of the views "
-        f"{', '.join(views)} (trials: {trials}); finish a trial with raysearch.tune first"
+        f"{', '.join(views)} (trials: {trials}); finish a trial with `raysearch tune` first"
     )

@@ -136,10 +136,10 @@ def read_ensemble(path: Path) -> Ensemble:
     """Read a file of `write_ensemble`. Raises a `UserError` naming the file if it is missing or malformed."""
     shown = display_path(path)
     if not path.is_file():
-        raise StudyError(f"{shown}: no such ensemble; create it with raysearch.ensemble")
+        raise StudyError(f"{shown}: no such ensemble; create it with `raysearch ensemble`")
     content: Any = read_json(path)
     if isinstance(content, dict) and "gain" in content and "calibration" not in content:
-        raise StudyError(f"{shown}: written by an earlier version of raysearch; run raysearch.ensemble again")
+        raise StudyError(f"{shown}: written by an earlier version of raysearch; run `raysearch ensemble` again")
     try:
         ensemble = _FILE.validate_python(content)
     except ValidationError as error:
@@ -160,7 +160,7 @@ def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:
     if library.fingerprint != ensemble.fingerprint:
         raise PredictionsError(
             f"ensemble {ensemble.name!r} was made on other data than the predictions (fingerprint "
-            f"{ensemble.fingerprint[:12]}, not {library.fingerprint[:12]}); run raysearch.ensemble again"
+            f"{ensemble.fingerprint[:12]}, not {library.fingerprint[:12]}); run `raysearch ensemble` again"
         )
     stored = dict(zip(library.names, library.all, strict=True))
     faults = []
@@ -170,7 +170,7 @@ def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:
         elif stored[member.name].weights_sha256 != member.weights_sha256:
             faults.append(f"member {member.name}: its predictions were made by other weights than those selected")
     if faults:
-        raise PredictionsError([f"{fault}; run raysearch.ensemble again" for fault in faults])
+        raise PredictionsError([f"{fault}; run `raysearch ensemble` again" for fault in faults])
     return mean_of_members(ensemble.members, library)
 
 

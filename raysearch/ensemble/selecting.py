@@ -46,10 +46,10 @@ def _show(study: StudyPaths, ensemble: Ensemble) -> None:
     if dropped:
         console.print(
             f"Weights removed to stay within search.checkpoints_gb: {', '.join(member.name for member in dropped)}. "
-            "raysearch.export shows how to train them again."
+            "`raysearch export` shows how to train them again."
         )
     if external:
-        console.print(f"Added with --add: {', '.join(external)}. raysearch.export cannot export these members.")
+        console.print(f"Added with --add: {', '.join(external)}. `raysearch export` cannot export these members.")
     console.print(f"Written to {display_path(study.ensemble(ensemble.name))}")
 
 

@@ -12,7 +12,9 @@ from raysearch.predict.manifest import Tta
 def command(
     set_dir: Annotated[
         Path,
-        typer.Argument(metavar="SET_DIR", help="The set's folder, as raysearch.export wrote it.", show_default=False),
+        typer.Argument(
+            metavar="SET_DIR", help="Folder of the checkpoint set, written by `raysearch export`.", show_default=False
+        ),
     ],
     data: Annotated[
         str,
@@ -31,17 +33,17 @@ def command(
         Path | None,
         typer.Option(help="Write all figures, per-class results and the whole confusion matrix to this .json file."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --out file if it exists.")] = False,
 ) -> None:
     """Score a checkpoint set on labelled images, matching classes by name.
 
-    Prints accuracy, balanced accuracy, log loss, calibration error (ECE), the recall
-    of each class and the most frequent confusions, each with a 95 % interval. The last
-    line is a JSON object with the figures of all images.
+    Prints accuracy, balanced accuracy, log loss, calibration error (ECE), the
+    recall of each class and the most frequent confusions, each with a 95 %
+    interval. The last line is a JSON object with the figures of all images.
 
-    Intervals come from a bootstrap: 1000 seeded resamples of the images. A share with
-    fewer than 10 correct or fewer than 10 wrong images gets Wilson's interval instead,
-    because the bootstrap is unreliable there.
+    Intervals come from a bootstrap: 1000 seeded resamples of the images. A share
+    with fewer than 10 correct or fewer than 10 wrong images gets Wilson's
+    interval instead, because the bootstrap is unreliable there.
     """
     from raysearch.evaluate.scoring import score_set  # imports torch
 

@@ -22,7 +22,7 @@ def command(
     study_dir: Annotated[
         Path,
         typer.Argument(
-            metavar="STUDY_DIR", help="Folder of the study; raysearch.tune prints it at the end.", show_default=False
+            metavar="STUDY_DIR", help="Folder of the study, printed by `raysearch tune`.", show_default=False
         ),
     ],
     out: Annotated[
@@ -30,7 +30,7 @@ def command(
         typer.Option(help="Folder to create for the set; it must not exist. Default: best/STUDY."),
     ] = None,
     ensemble: Annotated[
-        str, typer.Option(help="Name of an ensemble that raysearch.ensemble selected for the study.")
+        str, typer.Option(help="Name of an ensemble that `raysearch ensemble` selected for the study.")
     ] = "greedy",
     data: Annotated[
         str | None,
@@ -60,10 +60,13 @@ def command(
         typer.Option(min=1, help="With --refit: number of images per class to hold out; the set is verified on them."),
     ] = 2,
 ) -> None:
-    """Export an ensemble as a checkpoint set for raysearch.predict and for plain timm.
+    """Export an ensemble as a checkpoint set for `raysearch predict` and for plain timm.
 
-    A new process reads the set back and must reproduce the stored held-out probabilities of the ensemble. Only then
-    does the set appear at --out. timm.create_model("local-dir:FOLDER", pretrained=True) loads each folder in members/.
+    A new process reads the set back and must reproduce the stored held-out
+    probabilities of the ensemble. Only then does the set appear at --out.
+
+    timm.create_model("local-dir:FOLDER", pretrained=True) loads each folder in
+    members/.
     """
     require_local("--out", out or "")
     from raysearch.export.write import export_set  # imports torch
@@ -110,7 +113,7 @@ def _summarize(manifest: "Manifest", check: "Check", out: Path) -> list[str]:
     if manifest.refitted:
         lines.append(
             f"The held-out figures of {manifest.name!r} (cross-fitted accuracy {share}) describe its members before "
-            "the refit and do not apply to the refitted members; use raysearch.evaluate on a test split to score those"
+            "the refit and do not apply to the refitted members; score those with `raysearch evaluate` on a test split"
         )
     else:
         lines.append(f"Cross-fitted accuracy on held-out images: {share}")

@@ -142,7 +142,7 @@ def _networks(member: MemberEntry) -> str:
 
 def _loading(manifest: Manifest) -> Iterator[str]:
     first = manifest.members[0]
-    yield from ("## How to load it", "", "```sh", "python -m raysearch.predict THIS_FOLDER YOUR_IMAGES")
+    yield from ("## How to load it", "", "```sh", "raysearch predict THIS_FOLDER YOUR_IMAGES")
     yield from (
         "```",
         "",

@@ -36,7 +36,7 @@ def explain_dropped(selected: SelectedEnsemble, members: Sequence[Member]) -> st
         stored = " ".join(f"{_quoted(trial.predictions(f'{role}-final').parent)}/{role}-*.arrow" for role in roles)
         return (
             f"{needed}; {obstacle}, so a new training cannot reproduce them: remove the predictions that need them "
-            f"(`rm {stored}`) and run raysearch.ensemble again"
+            f"(`rm {stored}`) and run raysearch ensemble again"
         )
     was_stopped = read_json(trial.result)["state"] == "PRUNED"
     remedies = [_build_remedy(selected, training, lost, was_stopped) for training, lost in missing.items() if lost]

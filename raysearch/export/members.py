@@ -91,7 +91,7 @@ def _check_weights(member: Member, trainings: Sequence[Training]) -> Iterator[st
         checks = [([path], actual, expected) for path, actual, expected in zip(paths, hashes, stored, strict=True)]
     yield from (
         f"{' and '.join(map(display_path, files))}: not the weights that made the predictions of member {member.name} "
-        "(the SHA-256 differs); restore the file, or train the trial again and run raysearch.ensemble"
+        "(the SHA-256 differs); restore the file, or train the trial again and run `raysearch ensemble`"
         for files, actual, expected in checks
         if actual != expected
     )

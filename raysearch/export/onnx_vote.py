@@ -88,7 +88,7 @@ def require_room(weights: Sequence[Path]) -> None:
     if size_bytes > LIMIT_BYTES:
         raise SetError(
             f"--format onnx: one ONNX file holds at most {LIMIT_BYTES / 1e9:g} GB, but the members' weights are "
-            f"{size_bytes / 1e9:.1f} GB; export without --format onnx, or select fewer members with raysearch.ensemble "
+            f"{size_bytes / 1e9:.1f} GB; leave out --format onnx, or select fewer members with `raysearch ensemble` "
             "(recipe keys `max_members` and `max_parameters`)"
         )
 

@@ -48,7 +48,7 @@ def read_refit(paths: StudyPaths, study: StudyPaths, ensemble: Ensemble) -> Refi
     if (content.ensemble, content.ensemble_sha256) != (ensemble.name, sha256(study.ensemble(ensemble.name))):
         raise StudyError(
             f"{where}: this refit was made for another ensemble, or {ensemble.name!r} has changed since; run "
-            "raysearch.export with --refit again, which trains only what is missing"
+            "`raysearch export --refit` again, which trains only what is missing"
         )
     numbers = dict.fromkeys(member.trial for member in ensemble.members if member.trial is not None)
     trials = {number: content.trials.get(str(number), []) for number in numbers}
@@ -61,7 +61,7 @@ def read_refit(paths: StudyPaths, study: StudyPaths, ensemble: Ensemble) -> Refi
     if unfinished:
         raise StudyError(
             f"{display_path(paths.trial(n).result)}: the refit's trial {n} must be COMPLETE, but is "
-            f"{_read_state(paths, n) or 'not finished'}; run raysearch.export with --refit to continue"
+            f"{_read_state(paths, n) or 'not finished'}; run `raysearch export --refit` to continue"
             for n in unfinished
         )
     return Refit(paths, file, trials)

@@ -79,7 +79,7 @@ def _require_ensemble(paths: StudyPaths, name: str) -> None:
         known = ", ".join(sorted(path.stem for path in paths.ensembles.glob("*.json"))) or "none yet"
         raise StudyError(
             f"{display_path(paths.ensemble(name))}: no such ensemble; known: {known}; "
-            f"create one with `python -m raysearch.ensemble {shlex.quote(display_path(paths.root))}`"
+            f"create one with `raysearch ensemble {shlex.quote(display_path(paths.root))}`"
         )
 
 
@@ -88,7 +88,7 @@ def _require_weights(paths: StudyPaths, ensemble: Ensemble) -> None:
         where = display_path(paths.ensemble(ensemble.name))
         raise SetError(
             f"{where}: member {name}: its predictions were added with --add, so the study has no weights to "
-            "export; run raysearch.ensemble again without --add"
+            "export; run `raysearch ensemble` again without --add"
             for name in added
         )
 

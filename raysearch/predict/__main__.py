@@ -13,7 +13,7 @@ def command(
     set_dir: Annotated[
         Path,
         typer.Argument(
-            metavar="SET_DIR", help="Folder of the checkpoint set, written by raysearch.export.", show_default=False
+            metavar="SET_DIR", help="Folder of the checkpoint set, written by `raysearch export`.", show_default=False
         ),
     ],
     images: Annotated[

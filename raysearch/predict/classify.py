@@ -63,7 +63,10 @@ def classify(
         left_out = f"; {len(faults)} of {len(source.ids)} images left out: they cannot be read" if faults else ""
         print(f"{rows} predictions written to {display_path(out)}{left_out}")
     else:
-        _print(list(predict_tables(First(source, ROWS_SHOWN))), top_k, len(source.ids))
+        tables = list(predict_tables(First(source, ROWS_SHOWN)))
+        if not tables:
+            raise DataError(faults)
+        _print(tables, top_k, len(source.ids))
     if faults and skip_broken:
         print(*(f"skipped: {fault}" for fault in faults), sep="\n", file=sys.stderr)
     elif faults:

@@ -12,6 +12,7 @@ from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.data.records import split_name
 from raysearch.data.sources import available_splits, detect_folder_kind, source_folder
 from raysearch.errors import DataError
+from raysearch.io import is_url
 from raysearch.predict.decoding import Batch, choose_batch_size
 from raysearch.predict.files import open_files, open_parquet
 
@@ -84,6 +85,8 @@ def open_images(texts: Sequence[str], split: str | None, image_sizes: Sequence[i
     Otherwise they are Parquet files, or image files and folders. ``data``: see `open_split`. Raises `DataError` for
     arguments that cannot be opened or do not go together.
     """
+    if urls := [text for text in texts if is_url(text) and not Path(text).exists()]:
+        raise DataError(f"{url}: is a URL; download the images and give the file or folder" for url in urls)
     if split or _is_source(texts):
         if len(texts) > 1:
             raise DataError(f"--split {split}: requires exactly one source, got {len(texts)}: {', '.join(texts)}")
@@ -93,6 +96,8 @@ def open_images(texts: Sequence[str], split: str | None, image_sizes: Sequence[i
         return open_parquet(texts)
     if any(is_parquet):
         raise DataError(f"{texts[is_parquet.index(True)]}: Parquet files cannot be mixed with other images")
+    if "digits" in texts and not Path("digits").exists():
+        raise DataError("digits: a labelled source must be the only argument; run the command once for each source")
     return open_files(texts)
 
 

@@ -63,10 +63,10 @@ def _check_link(root: Path, path: Path) -> str | None:
 def _manifest_bytes(paths: SetPaths) -> bytes:
     where = display_path(paths.root)
     if not paths.root.is_dir():
-        raise SetError(f"{where}: no such folder; give the folder that raysearch.export wrote")
+        raise SetError(f"{where}: no such folder; give the folder that `raysearch export` wrote")
     if not paths.manifest.is_file():
         is_study = StudyPaths(paths.root).study.is_file()
-        hint = "this is a study; create a set from it with raysearch.export" if is_study else "see raysearch.export"
+        hint = "this is a study; create a set from it with `raysearch export`" if is_study else "see `raysearch export`"
         raise SetError(f"{where}: not a checkpoint set: it has no {paths.manifest.name}; {hint}")
     if fault := _check_link(paths.root, paths.manifest):
         raise SetError(f"{where}/{paths.manifest.name}: {fault}")

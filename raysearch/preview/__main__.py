@@ -14,17 +14,22 @@ from raysearch.shipped import find_file
 def command(
     space: Annotated[
         str,
-        typer.Argument(help="A space that ships or a space file.", metavar="NAME|FILE"),
+        typer.Argument(
+            help="Name of an included space (see `raysearch spaces`), or a space file.", metavar="NAME|FILE"
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The picture to write, a .png file.")],
+    out: Annotated[Path, typer.Option(help="Picture to write, a .png file.")],
     data: Annotated[
-        str | None, typer.Option(help="Labelled images: digits, or a folder. Default: the source of the space.")
+        str | None, typer.Option(help="Labelled images: digits, or a folder. Default: data.source of the space.")
     ] = None,
     images: Annotated[
         int, typer.Option(min=1, max=24, help="Number of train images to show, spread over the classes.")
     ] = 6,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, e.g. trial.augment.policy=basic; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a value of the space: path=value, such as trial.augment.policy=basic. Repeatable."
+        ),
     ] = None,
 ) -> None:
     """Draw a few train images after each augmentation operation, for both views of a training."""

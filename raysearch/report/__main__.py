@@ -10,13 +10,13 @@ from raysearch.io import display_path
 
 
 def command(
-    study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="The folder of a finished or running study.")],
+    study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Folder of a finished or running study.")],
 ) -> None:
     """Write STUDY_DIR/report.html: leaderboard, search history, learning curves and ensembles on one page.
 
-    The page needs no network and no other file. This command reads only the study's small files, so you can run it
-    at any time, also during a search; it replaces an earlier report. For an ablation it also prints the tables as
-    Markdown.
+    The page needs no network and no other file. This command reads only small files
+    of the study, so you can run it at any time, also during a search. It replaces
+    an earlier report. For an ablation, it also prints the tables as Markdown.
     """
     from raysearch.report.ablation import build_tables
     from raysearch.report.page import write_report  # imports jinja2, which slows --help

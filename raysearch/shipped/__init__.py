@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from raysearch.errors import UserError, name_known
-from raysearch.io import require_local
+from raysearch.io import is_url
 from raysearch.paths import StudyPaths, TrialPaths
 
 Kind = Literal["spaces", "ensembles"]
@@ -25,13 +25,14 @@ def read_summary(path: Path) -> str:
 
 
 def find_file(kind: Kind, text: str | Path, where: str = "", folder: Path = Path()) -> Path:
-    """The file that ``text`` names: a file in ``folder``, or one that ships, as `cr`, `cr.yaml` or `spaces/cr.yaml`.
+    """The file that ``text`` names: a file in ``folder``, or an included one, as `cr`, `cr.yaml` or `spaces/cr.yaml`.
 
     Raises `UserError`, which starts with ``where``, if ``text`` is neither.
     """
     name, path, what = Path(text), folder / text, WHAT[kind]
     known = list_shipped_files(kind)
-    require_local(f"{where}{what}", text)
+    if is_url(text):
+        raise UserError(f"{where}{text}: is a URL; download the file and give its path")
     if path.is_file():
         return path
     is_name = name.parent in (Path(), Path(kind)) and name.suffix in ("", ".yaml")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from raysearch.config import TrialConfig
 from raysearch.errors import UserError, did_you_mean
-from raysearch.io import display_path, parse_yaml, read_yaml
+from raysearch.io import display_path, explain_yaml_error, parse_yaml, read_yaml
 from raysearch.shipped import find_file
 from raysearch.space.schema import KeyPath, SpaceFile, dotted, flatten, leaf_paths, unflatten
 
@@ -38,7 +38,8 @@ def read_layers(path: Path, faults: list[str]) -> list[Layer]:
             faults += error.faults
             break
         if not isinstance(values, Mapping):
-            faults.append(f"{where}: expected a mapping of sections, got {values!r}")
+            got = "an empty file" if values is None else repr(values)
+            faults.append(f"{where}: expected a mapping of sections, got {got}")
             break
         layers.insert(0, layer := Layer(where, flatten(SpaceFile, values)))
         chain.append(path.resolve())
@@ -66,7 +67,7 @@ def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[st
     for text in overrides:
         name, equals, value = text.partition("=")
         path = tuple(name.strip().split("."))
-        if not equals:
+        if not (name.strip() and equals):
             faults.append(f"{SET}: expected path=value, got {text!r}")
         elif unknown := _find_unknown(path, section):
             faults.append(f"{SET}: {unknown}")
@@ -74,7 +75,7 @@ def read_set(overrides: Sequence[str], section: type[BaseModel], faults: list[st
             try:
                 values |= flatten(section, unflatten({path: parse_yaml(value)}))
             except yaml.YAMLError as error:
-                faults.append(f"{SET}: {name}: not valid YAML: {' '.join(str(error).split())}")
+                faults.append(f"{SET}: {name}: not valid YAML: {explain_yaml_error(error)}")
     return Layer(SET, values)
 
 

@@ -59,7 +59,7 @@ class SearchConfig(Section):
     """Limit on the epochs of all trainings together: running trials are then stopped. Null: no limit."""
     checkpoints_gb: Positive | None = None
     """Limit on the checkpoints of the whole study, in GB (1e9 bytes). Null: no limit. The weights that are least useful
-    to the ensemble are deleted first. Predictions are kept, and `raysearch.export` says how to train deleted weights
+    to the ensemble are deleted first. Predictions are kept, and `raysearch export` says how to train deleted weights
     again."""
     sampler: Literal["tpe", "gp", "cmaes", "random", "qmc"] = "tpe"
     """Optuna's sampler: how values are drawn from the distributions."""

@@ -15,7 +15,9 @@ from raysearch.shipped import find_file, list_shipped_files
 def command(
     space: Annotated[
         str,
-        typer.Argument(help="Name of a shipped space (see raysearch spaces), or a space file.", metavar="NAME|FILE"),
+        typer.Argument(
+            help="Name of an included space (see `raysearch spaces`), or a space file.", metavar="NAME|FILE"
+        ),
     ] = "",
     data: Annotated[
         str | None,
@@ -46,9 +48,7 @@ def command(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="path=value, overrides the space file: trial.epochs=6, trial.backbone=resnet18, ..."
-        ),
+        typer.Option("--set", help="Change a value of the space: path=value, such as trial.epochs=6. Repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study in OUT.")] = False,
     address: Annotated[
@@ -70,9 +70,10 @@ def command(
     Ctrl-C or the time limit stops running trials after the current batch. Everything trained so far is kept.
     """
     if not space:
-        raise UserError(
-            f"no space given; give a shipped space or a file. Known: {', '.join(list_shipped_files('spaces'))}"
-        )
+        known = ", ".join(list_shipped_files("spaces"))
+        raise UserError(f"no space given; give a space file or the name of an included space; known: {known}")
+    if timeout_s is not None and not timeout_s > 0:
+        raise UserError(f"--timeout-s: must be greater than 0, got {timeout_s:g}")
     require_local("--out", out)
     require_local("--data", data or "")
     from raysearch.space import load_space

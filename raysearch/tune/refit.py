@@ -110,7 +110,7 @@ def list_trainings(study: StudyPaths, ensemble: Ensemble, seeds: int) -> Iterato
     if added := [member.view for member in ensemble.members if member.trial is None]:
         raise StudyError(
             f"{display_path(study.ensemble(ensemble.name))}: members: {', '.join(added)} were added by --add, and only "
-            "trials of the study can be trained again; run raysearch.ensemble without --add"
+            "trials of the study can be trained again; run `raysearch ensemble` without --add"
         )
     numbers = sorted({member.trial for member in ensemble.members if member.trial is not None})
     trainings = [(number, _load_training(study, number)) for number in numbers]

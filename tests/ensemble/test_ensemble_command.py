@@ -71,7 +71,7 @@ def test_members_whose_weights_were_dropped_are_named(study, write_view):
     done = ensemble(study.root, "--recipe", study.root.parent / "mean.yaml")
     marked = [line.split() for line in done.stdout.splitlines() if line.split()[-2:-1] == ["dropped"]]
     assert [line[1] for line in marked] == ["0001-teacher-final"]
-    assert "to stay within search.checkpoints_gb: 0001-teacher-final. raysearch.export shows" in done.stdout
+    assert "to stay within search.checkpoints_gb: 0001-teacher-final. `raysearch export` shows" in done.stdout
 
 
 def test_of_members_that_have_their_weights_nothing_is_said(study, write_view):
@@ -120,7 +120,7 @@ def test_added_predictions_become_members_and_the_output_says_that_they_cannot_b
     pyarrow.parquet.write_table(pa.table({"id": ids, **probs}), tmp_path / "other.parquet")
     done = ensemble(study.root, "--add", tmp_path / "other.parquet")
     assert done.returncode == 0, done.stderr
-    assert "Added with --add: other.parquet. raysearch.export cannot export these members." in done.stdout
+    assert "Added with --add: other.parquet. `raysearch export` cannot export these members." in done.stdout
     assert [member.trial for member in read_ensemble(study.ensemble("greedy")).members] == [None]
 
 

@@ -149,6 +149,12 @@ def test_files_that_cannot_be_read_are_all_named(library, tmp_path):
         assert file.name in fault
 
 
+def test_a_csv_file_that_is_not_text_is_named(library, tmp_path):
+    (tmp_path / "other.csv").write_bytes(b"\xfb\xfe,a\n1,2\n")
+    with pytest.raises(PredictionsError, match=r"other\.csv: not UTF-8 text"):
+        add_files(library, [tmp_path / "other.csv"])
+
+
 def test_two_files_of_one_name_are_refused(library, tmp_path):
     (tmp_path / "twin").mkdir()
     files = [write(folder / "other.csv", table_of(probs_of())) for folder in (tmp_path, tmp_path / "twin")]

@@ -111,9 +111,7 @@ def test_predictions_of_other_weights_than_selected_are_refused(study: StudyPath
 
 def test_a_missing_ensemble_lists_the_known_ones_and_the_command(refused: Callable[..., str]) -> None:
     message = refused(StudyError, "gredy")
-    assert (
-        "gredy.json: no such ensemble; known: greedy, mixed; create one with `python -m raysearch.ensemble" in message
-    )
+    assert "gredy.json: no such ensemble; known: greedy, mixed; create one with `raysearch ensemble" in message
 
 
 def test_a_study_of_data_that_has_changed_is_refused(study: StudyPaths, refused: Callable[..., str]) -> None:
@@ -203,7 +201,7 @@ def test_a_member_added_with_add_is_refused_by_name_with_the_remedy(
     message = refused(SetError)
     assert message.count("\n") == 0
     assert "mixed.json: member theirs.parquet: its predictions were added with --add" in message
-    assert message.endswith("run raysearch.ensemble again without --add")
+    assert message.endswith("run `raysearch ensemble` again without --add")
 
 
 def test_a_member_with_a_small_weight_is_checked_separately(study: StudyPaths, refused: Callable[..., str]) -> None:

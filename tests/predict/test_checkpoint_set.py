@@ -120,7 +120,7 @@ def test_a_folder_that_is_not_a_set_is_refused_in_one_line(tmp_path: Path, small
     for root, message in (
         (tmp_path, "not a checkpoint set: it has no ensemble.json"),
         (tmp_path / "nowhere", "no such folder"),
-        (small_study.root, "this is a study; create a set from it with raysearch.export"),
+        (small_study.root, "this is a study; create a set from it with `raysearch export`"),
     ):
         with pytest.raises(SetError) as caught:
             load_set(root)

@@ -196,6 +196,13 @@ def test_parquet_files_and_others_are_not_mixed_and_a_split_goes_with_one_source
         open_images(["digits", "photos"], "test", SIZES, DATA)
 
 
+def test_urls_are_refused_and_digits_must_be_the_only_argument() -> None:
+    with pytest.raises(DataError, match=r"^https://host/a\.png: is a URL; download the images"):
+        opened("https://host/a.png")
+    with pytest.raises(DataError, match=r"^digits: a labelled source must be the only argument"):
+        opened("digits", "photos")
+
+
 def test_a_folder_of_parquet_splits_is_a_source(tmp_path: Path, write_parquet: Callable[..., Path]) -> None:
     root = write_parquet(tmp_path / "source", "test", list("0123456789"))
     split = opened(root)

@@ -166,6 +166,14 @@ def test_broken_images_are_no_error_if_they_are_to_be_skipped(
     ]
 
 
+def test_without_a_file_images_that_cannot_be_read_are_named_if_there_are_no_others(
+    tmp_path: Path, small_set: Path
+) -> None:
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"x\.png: cannot be decoded"):
+        command(small_set, [str(tmp_path / "x.png")])
+
+
 @pytest.mark.parametrize("skip_broken", [False, True])
 def test_no_file_is_written_if_no_image_can_be_read(tmp_path: Path, small_set: Path, skip_broken: bool) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")

@@ -248,7 +248,7 @@ def test_a_study_without_trials_has_a_page_that_says_what_to_do(tmp_path):
     write_bare_study(tmp_path / "my runs")
     page = own_part(render(read_study(tmp_path / "my runs")))
     assert "No trial has finished yet" in page
-    assert re.search(r"python -m raysearch\.ensemble &#39;.*my runs&#39;", page)
+    assert re.search(r"raysearch ensemble &#39;.*my runs&#39;", page)
     assert charts_of(page) == {}
 
 
@@ -266,7 +266,7 @@ def test_without_an_ensemble_the_best_trial_leads_and_the_command_is_named(tmp_p
     write_trial(write_bare_study(tmp_path), 0, value=0.8125)
     headline = section(render(read_study(tmp_path)), "headline")
     assert "81.2 %" in headline
-    assert "python -m raysearch.ensemble" in headline
+    assert "raysearch ensemble" in headline
 
 
 def test_a_line_that_is_still_being_written_is_left_out(tmp_path):

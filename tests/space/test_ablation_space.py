@@ -92,7 +92,7 @@ def rows_of(*rows):
 @pytest.mark.parametrize(
     ("ablation", "fault"),
     [
-        (rows_of(), "tables.t.rows: list should have at least 1 item after validation, not 0, got []"),
+        (rows_of(), "tables.t.rows: expected 1 or more entries, got []"),
         (rows_of({"nam": "a", "name": "a"}), "tables.t.rows.0.nam: unknown key; did you mean 'name'?"),
         (rows_of({"set": {}}), "tables.t.rows.0.name: must be set"),
         (

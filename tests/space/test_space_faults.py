@@ -137,6 +137,7 @@ def test_one_mistake_in_another_section_is_one_line(rest, fault):
         ("extends=b.yaml", "extends: unknown key; known: ablation, data, resources, search, study, trial"),
         ("trial.backbone.choice=[a]", "trial.backbone.choice: unknown key; did you mean 'trial.backbone'?"),
         ("trial.epochs", "expected path=value, got 'trial.epochs'"),
+        ("=3", "expected path=value, got '=3'"),
         ("trial.epochs=0", "trial.epochs: input should be greater than or equal to 1, got 0"),
         ("trial.epochs={int: [2, 1]}", "trial.epochs: low <= high must hold, got [2, 1]"),
         ("trial.epochs=", "trial.epochs: epochs or stages must be set, got neither"),
@@ -150,7 +151,7 @@ def test_a_fault_in_set_names_set(text, fault):
 
 def test_set_that_is_not_yaml_is_named():
     [fault] = faults(overrides=["trial.epochs=[1"])
-    assert fault.startswith("--set: trial.epochs: not valid YAML: ")
+    assert fault.startswith("--set: trial.epochs: not valid YAML: line 1, column 3: ")
 
 
 def test_all_faults_are_reported_together_each_with_its_file():

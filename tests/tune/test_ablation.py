@@ -140,7 +140,7 @@ def test_an_ablation_runs_resumes_with_more_seeds_and_is_reported(tmp_path: Path
     (tmp_path / "toy.yaml").write_text(FILE)
     study = StudyPaths(tmp_path / "runs" / "toy")
     words = (tmp_path / "toy.yaml", "--out", tmp_path / "runs", "--concurrency", 1, "--set", "trial.epochs=2")
-    assert f"Next: python -m raysearch.report {study.root}" in succeeded(tune(*words, "--set", "ablation.seeds=1"))
+    assert f"Next: raysearch report {study.root}" in succeeded(tune(*words, "--set", "ablation.seeds=1"))
     succeeded(tune(*words, "--resume"))
     trained = [read_yaml(folder.config)["trial"] for _, folder in study.trials()]
     assert [(trial["seed"], trial["method"]["aux_weight"]) for trial in trained] == [

@@ -147,7 +147,7 @@ def test_a_command_that_is_refused_writes_one_line_and_ends_with_two(tmp_path: P
         (("--data", "no/such/folder"), "no such folder"),
         (("--set", "trial.backbone=wrn_16_44"), "did you mean 'wrn_16_4'"),
         (("--set", "trial.batch_size=1000"), "the train split has 50"),
-        (("--resume",), "no such folder"),
+        (("--resume",), "no study to resume"),
         (("--address", "127.0.0.1:1"), "nothing answers there"),
         (("--address", "somewhere"), "expected HOST:PORT or auto"),
         (("--address", "ray://127.0.0.1:1"), "does not run through Ray Client"),
@@ -164,7 +164,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
 def test_gpus_where_there_are_none_are_refused_with_what_to_set(tmp_path: Path, shared_ray: str) -> None:
     error = refusal(tmp_path, "--set", "resources.gpus_per_worker=1")
     assert "resources.gpus_per_worker" in error
-    assert "the cluster has 0 GPUs" in error
+    assert "0 GPUs are available" in error
     assert "resources.gpus_per_worker=0" in error
 
 

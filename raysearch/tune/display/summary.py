@@ -35,7 +35,7 @@ def print_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None
         resume = _format_command(words, f"+{cut_off}")
         print(f"\n{cut_off} of the {trials} trials were interrupted. To run as many more: {resume}")
     if ended:
-        print(f"\nNext: python -m raysearch.ensemble {shlex.quote(str(paths.root))}")
+        print(f"\nNext: raysearch ensemble {shlex.quote(str(paths.root))}")
 
 
 def print_ablation_summary(paths: StudyPaths, space: Space, words: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ def print_ablation_summary(paths: StudyPaths, space: Space, words: Sequence[str]
     if missing := sum(config not in complete for config in configs):
         done = len(configs) - missing
         print(f"\n{done} of {len(configs)} trainings are complete. To continue: {_format_command(words)}")
-    print(f"\nNext: python -m raysearch.report {shlex.quote(str(paths.root))}")
+    print(f"\nNext: raysearch report {shlex.quote(str(paths.root))}")
 
 
 def _results(paths: StudyPaths) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def _format_command(words: Sequence[str], trials: str | None = None) -> str:
     """The command that resumes the search. ``trials`` replaces the value of `--trials`."""
     if trials:
         words = [*_without("--trials", words), "--trials", trials]
-    return f"python -m raysearch.tune {shlex.join(word for word in words if word != '--resume')} --resume"
+    return f"raysearch tune {shlex.join(word for word in words if word != '--resume')} --resume"
 
 
 def _total_if_relative(words: Sequence[str], trials: int) -> str | None:

@@ -134,7 +134,7 @@ def _faults(resources: ResourcesConfig, cluster: Cluster, workers: int) -> Itera
     most_gpus = max((kind.get("GPU", 0) for kind in cluster.kinds), default=0)
     if gpus and not most_gpus:
         yield (
-            f"resources.gpus_per_worker: got {gpus:g}, but the cluster has 0 GPUs; "
+            f"resources.gpus_per_worker: got {gpus:g}, but 0 GPUs are available; "
             "set resources.gpus_per_worker=0 to train on CPUs"
         )
     elif gpus > most_gpus:

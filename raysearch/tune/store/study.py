@@ -37,7 +37,9 @@ def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
     Raises `StudyError` if a study or other files are in the way; with ``resume``, if there is no study, it is damaged,
     or it was made with another space.
     """
-    if resume:
+    if resume and not paths.root.exists():
+        raise StudyError(f"{paths.root}: no study to resume; run without --resume, or give the --out of the first run")
+    elif resume:
         _check_same_space(paths, space)
     elif paths.study.exists():
         raise StudyError(
@@ -53,7 +55,9 @@ def check_place(paths: StudyPaths, space: Space, resume: bool) -> None:
 def _check_same_space(paths: StudyPaths, space: Space) -> None:
     before = space_from(read_study_file(paths).space.model_dump(), display_path(paths.study))
     if faults := find_growth_faults(before, space):
-        raise StudyError(f"{paths.root}: {fault}; give the original space, or another --out" for fault in faults)
+        raise StudyError(
+            f"{paths.root}: {fault}; give the original space and --set options, or another --out" for fault in faults
+        )
     if not paths.database.is_file() and any(True for _ in paths.trials()):
         raise StudyError(f"{paths.database}: is missing, but there are trials; restore it, or give another --out")
 

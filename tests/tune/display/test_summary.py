@@ -41,7 +41,7 @@ def test_an_unfinished_search_prints_the_command_that_continues_it(
     words: list[str], again: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = summary(tmp_path, [result(0), result(1, "FAIL")], words, capsys)
-    assert f"1 of 3 trials ended. To continue: python -m raysearch.tune {again} --resume\n" in printed
+    assert f"1 of 3 trials ended. To continue: raysearch tune {again} --resume\n" in printed
 
 
 @pytest.mark.parametrize("words", [["toy.yaml"], ["toy.yaml", "--trials", "3"], ["toy.yaml", "--trials=+1"]])
@@ -50,7 +50,7 @@ def test_interrupted_trials_lead_to_a_command_for_as_many_more(
 ) -> None:
     results = [result(0), *(result(number, "PRUNED", reason=CUT_OFF) for number in (1, 2))]
     printed = summary(tmp_path, results, words, capsys)
-    more = "python -m raysearch.tune toy.yaml --trials +2 --resume"
+    more = "raysearch tune toy.yaml --trials +2 --resume"
     assert f"2 of the 3 trials were interrupted. To run as many more: {more}\n" in printed
 
 
@@ -58,7 +58,7 @@ def test_a_finished_search_names_the_next_command_only(tmp_path: Path, capsys: p
     printed = summary(tmp_path, [result(0), result(1, "PRUNED"), result(2)], ["toy.yaml"], capsys)
     assert "To continue" not in printed
     assert "more" not in printed
-    assert f"Next: python -m raysearch.ensemble {tmp_path / 'toy'}\n" in printed
+    assert f"Next: raysearch ensemble {tmp_path / 'toy'}\n" in printed
 
 
 def test_the_best_trials_of_a_search_by_gain_are_those_of_the_greatest_gain(

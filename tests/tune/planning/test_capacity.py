@@ -70,7 +70,7 @@ def test_the_number_of_trials_that_fit_at_once(
         (
             [TWO_CORES],
             {"gpus_per_worker": 1},
-            "resources.gpus_per_worker: got 1, but the cluster has 0 GPUs; "
+            "resources.gpus_per_worker: got 1, but 0 GPUs are available; "
             "set resources.gpus_per_worker=0 to train on CPUs",
         ),
         (

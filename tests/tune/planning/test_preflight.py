@@ -149,7 +149,7 @@ def test_missing_gpus_are_refused_before_any_backbone_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "measure_costs", lambda *arguments: pytest.fail("a backbone was tried"))
-    with pytest.raises(UserError, match=r"toy.yaml: resources.gpus_per_worker: got 1, but the cluster has 0 GPUs"):
+    with pytest.raises(UserError, match=r"toy.yaml: resources.gpus_per_worker: got 1, but 0 GPUs are available"):
         plan_of(make_space(resources={"gpus_per_worker": 1}, **SMALL), tmp_path)
 
 

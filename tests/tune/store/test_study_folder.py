@@ -58,7 +58,7 @@ def test_a_resume_may_change_trials_and_time_limit(made: StudyPaths) -> None:
         (
             make_space({"choice": {"wrn_10_1": {}, "wrn_16_2": {}}}),
             "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is {choice: [wrn_10_1, wrn_16_2]}: between runs a "
-            "choice may only gain options; give the original space, or another --out",
+            "choice may only gain options; give the original space and --set options, or another --out",
         ),
         (make_space("wrn_10_1"), "trial.backbone was {choice: [wrn_10_1, wrn_16_1]} and is wrn_10_1"),
         (make_space(objective="log_loss"), "search.objective was accuracy and is log_loss"),

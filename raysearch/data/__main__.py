@@ -29,7 +29,7 @@ def check(
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="A split to read: train, val or test; may be repeated. Default: train, val, and test if it exists."
+            help="A split to read: train, val or test. Repeatable. Default: train, val, and test if it exists."
         ),
     ] = None,
 ) -> None:

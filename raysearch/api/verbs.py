@@ -59,8 +59,8 @@ def build_ensemble(
 ) -> Ensemble:
     """Select an ensemble from the held-out predictions of ``study``, and write it to the study's folder.
 
-    ``recipe``: an included one, such as `bagged`, a recipe file, or a `Recipe`; ``add``: files with predictions of other
-    models, as of `raysearch.ensemble --add`. Raises `UserError`, `StudyError` and `PredictionsError`.
+    ``recipe``: an included one such as `bagged`, a recipe file, or a `Recipe`; ``add``: files with predictions of other
+    models, as for `raysearch ensemble --add`. Raises `UserError`, `StudyError` and `PredictionsError`.
     """
     paths = _paths_of(study)
     chosen = recipe if isinstance(recipe, Recipe) else read_recipe(find_file("ensembles", recipe))

@@ -1,5 +1,6 @@
 """A real search on Ray, as a user starts it, and what is refused."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from raysearch.io import read_json
 from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.predictions import read_predictions
 from raysearch.train.__main__ import command as train_command
+from raysearch.tune.on_ray.cluster import SETTINGS
 
 SPACE = """
 study: toy
@@ -43,7 +45,9 @@ def words_of(folder: Path, *words: str) -> list[str]:
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "raysearch.tune", *words_of(folder, *words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    # The command has to bring Ray's settings itself; here conftest.py has set them for the test's process.
+    own = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=own)
 
 
 @pytest.fixture(scope="module")

@@ -153,13 +153,3 @@ def test_a_recipe_that_ships_builds_an_ensemble_by_name(small_study: StudyPaths)
     small_study.ensemble(ensemble.name).unlink()
     with pytest.raises(UserError, match=r"no recipe of this name; did you mean 'uniform'\?"):
         raysearch.build_ensemble(small_study.root, "unifrm")
-
-
-@pytest.mark.slow
-def test_the_page_of_the_api_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL))
-    script = f"import os\nif __name__ == '__main__':\n    exec({code!r})\n    print('ran to its end')\n"
-    (tmp_path / "page.py").write_text(script)
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.endswith("ran to its end\n"), done.stderr
-    assert (tmp_path / "best/python/README.md").is_file()

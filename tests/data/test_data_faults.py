@@ -28,7 +28,7 @@ def test_missing_folder_names_the_nearest_one(split_folders: Path) -> None:
     (fault,) = faults_of("digit")
     assert "did you mean 'digits'?" in fault
     (fault,) = faults_of(split_folders / "train/cat/a.png")
-    assert "must be a folder" in fault
+    assert "expected a folder of labelled images" in fault
 
 
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:

@@ -191,12 +191,12 @@ def test_an_ensemble_of_an_earlier_version_is_refused_with_what_to_do(study, ens
     for key in ("calibration", "uniform", "disagreement", "recommended", "notes"):
         del content[key]
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"greedy\.json: written by an earlier version.*run raysearch\.ensemble again"):
+    with pytest.raises(UserError, match=r"greedy\.json: written by an earlier version.*run `raysearch ensemble` again"):
         read_ensemble(path)
 
 
 def test_a_missing_ensemble_says_how_to_make_one(study):
-    with pytest.raises(UserError, match=r"best\.json: no such ensemble; create it with raysearch\.ensemble"):
+    with pytest.raises(UserError, match=r"best\.json: no such ensemble; create it with `raysearch ensemble`"):
         read_ensemble(study.ensemble("best"))
 
 

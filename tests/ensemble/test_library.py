@@ -138,7 +138,7 @@ def test_every_file_that_does_not_fit_is_reported_with_its_difference(study, wri
 def test_a_study_without_finished_trials_says_what_it_has_and_what_to_do(study, write_view):
     write_view(0, state="FAIL")
     write_view(1, state=None)
-    with pytest.raises(StudyError, match=r"1 FAIL, 1 unfinished.*finish a trial with raysearch\.tune"):
+    with pytest.raises(StudyError, match=r"1 FAIL, 1 unfinished.*finish a trial with `raysearch tune` first"):
         load_library(study)
 
 

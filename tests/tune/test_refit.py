@@ -259,7 +259,9 @@ def test_a_study_of_other_data_is_refused_before_anything_is_written(study: Stud
 
 
 def test_there_must_be_the_ensemble_and_its_members_must_be_trials(study: StudyPaths, trainer: Trainer) -> None:
-    with pytest.raises(StudyError, match=r"ensembles/other\.json: no such ensemble; create it with raysearch"):
+    with pytest.raises(
+        StudyError, match=r"ensembles/other\.json: no such ensemble; create it with `raysearch ensemble`"
+    ):
         refit_ensemble(study, "other")
     choose(study, [0, None])
     with pytest.raises(StudyError, match=r"mixed\.json: members: x\.csv were added by --add, and only trials of"):

@@ -1,4 +1,4 @@
-"""The whole command with two processes a trial, one of which is killed: `test_several_workers.py` runs in one process."""
+"""The whole command with two processes a trial, one of them killed; `test_several_workers.py` runs in one process."""
 
 import json
 import subprocess

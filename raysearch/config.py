@@ -245,6 +245,9 @@ class TrialConfig(Section):
     """Stages of the training, in order. Each starts from the weights of the one before, student and teacher. A stage
     sets `epochs`, and any of `eval_every`, `image_size`, `batch_size`, `label_smoothing`, `method`, `augment` and
     `optimizer`. Values that it does not set are those of `trial`. Empty: one stage."""
+    time_limit_s: Positive | None = None
+    """Time limit of the training, in seconds. If the epochs take longer, there are fewer of them: the rest of the
+    learning rate schedule is compressed so that it ends in time. Null: no limit. Excludes `stages`."""
     eval_every: Count = 1
     """Evaluate the held-out split every N epochs, and after the last epoch."""
     batch_size: Annotated[int, Field(ge=2)] = 50
@@ -327,6 +330,8 @@ class TrialConfig(Section):
             )
         if not self.stages and self.epochs is None:
             raise ValueError("epochs or stages must be set, got neither")
+        if self.stages and self.time_limit_s is not None:
+            raise ValueError(f"time_limit_s must not be set together with stages, got {self.time_limit_s:g}")
         faults = []
         for index, values in enumerate(self.stages):
             unknown = [key for key in values if key not in STAGE_KEYS]

@@ -31,10 +31,12 @@ from raysearch.train.held_out import score_views, write_best, write_other_mode
 from raysearch.train.inference_mode import InferenceMode, default_inference_mode, other_inference_modes
 from raysearch.train.memory import keep_freed_memory
 from raysearch.train.reporter import Reporter
+from raysearch.train.resource_check import count_pixels
 from raysearch.train.result import read_metrics
 from raysearch.train.resume import restore, save
 from raysearch.train.stage import Stage, collect_notes, load_initial_stubborn, open_train_split
 from raysearch.train.task import Task
+from raysearch.train.time_limit import TimeLimit
 
 STOP_EVERY = 10
 """Batches between two checks for a stop, if several processes train: they must agree, which costs a collective
@@ -103,6 +105,7 @@ class Training:
         self.roles = {"student": self.task.student.classifier, "teacher": self.task.teacher.model}
         self.is_stubborn = load_initial_stubborn(self.trial, dataset)
         self.stages = self._stages()
+        self.time_limit = self._time_limit()
         self.lines: list[dict[str, Any]] = []
         self.info: dict[str, Any] = {}
         self.seconds_before = 0.0
@@ -123,6 +126,14 @@ class Training:
             epochs, steps = stage.last_epoch, stage.last_step
         return stages
 
+    def _time_limit(self) -> TimeLimit | None:
+        if self.trial.time_limit_s is None:
+            return None
+        modes = [default_inference_mode(self.trial), *other_inference_modes(self.trial)]
+        pixels = len(self.roles) * len(self.dataset.splits["held_out"]) * sum(mode.pixels for mode in modes)
+        # A forward pass in float32 takes less time than a whole training step, also if that uses bfloat16.
+        return TimeLimit(self.trial.time_limit_s, pixels / count_pixels(self.stages[0].config))
+
     def run(self) -> bool:
         """Train. True if all epochs are done, False if the reporter asked to stop."""
         self._start()
@@ -135,9 +146,11 @@ class Training:
             stage.build_optimizer(self.task.student)
             if first > stage.epochs_before + 1 and self.resumed_optimizer:
                 stage.optimizer.load_state_dict(self.resumed_optimizer)
-            for epoch in range(first, stage.last_epoch + 1):
+            epoch = first
+            while epoch <= stage.last_epoch:  # a time limit may change it
                 if not self._train_epoch(stage, epoch):
                     return False
+                epoch += 1
         if self.world.is_main and "other_views" not in self.info:
             self._run_other_modes()  # a process died after its last epoch, before it had run them
         return True
@@ -212,18 +225,42 @@ class Training:
             terms = stage.step(self.task, batch, epoch, done)
             total = {name: total.get(name, 0) + term for name, term in terms.items()}
             done += 1
-            if done % check_every == 0 and self.world.any(self.reporter.should_stop()):
+            if done % check_every == 0:
+                self._keep_time(stage, epoch, done)
+                if self.world.any(self.reporter.should_stop()):
+                    break
+            if done >= stage.count_batches(epoch):
                 break
         values = (self.world.mean(torch.stack(list(total.values()))) / done).tolist()
         means = dict(zip(total, values, strict=True))
         if bad := [name for name, value in means.items() if not math.isfinite(value)]:
             raise Diverged(f"the training loss is not finite in epoch {epoch}: {bad[0]} is {means[bad[0]]}")
-        return means, done == len(stage.batches)
+        return means, done >= stage.count_batches(epoch)
+
+    def _keep_time(self, stage: Stage, epoch: int, batches: int) -> None:
+        """Change the number of steps if those that are planned do not end within the time limit."""
+        if self.time_limit is None or batches % stage.config.accumulation:
+            return
+        schedule, step = stage.schedule, stage.count_steps(epoch, batches)
+        images = stage.config.batch_size * stage.config.accumulation
+        steps = self.time_limit.count_steps(self._seconds(), step, images, schedule.steps, schedule.planned_steps)
+        steps = int(self.world.broadcast(torch.tensor(steps)))  # each process has its own clock
+        if steps == schedule.steps:
+            return
+        schedule.end_after(steps, step)
+        if self.world.is_main:
+            counts = f"{steps} of {schedule.planned_steps} steps"
+            note = f"trial.time_limit_s: {counts} end within {self.time_limit.limit_s:g} s"
+            self._inform(schedule=schedule.changes, notes=[*collect_notes(self.config), note])
+
+    def _seconds(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        return self.seconds_before + time.monotonic() - self.started
 
     def _line(self, stage: Stage, epoch: int, terms: dict[str, float]) -> dict[str, Any]:
-        seconds = self.seconds_before + time.monotonic() - self.started
         rate = stage.optimizer.param_groups[0]["lr"]
-        return {"epoch": epoch, "seconds": round(seconds, 3), "lr": rate, "train": terms}
+        line = {"epoch": epoch, "seconds": round(self._seconds(), 3), "lr": rate, "train": terms}
+        return {**line, "epochs": stage.last_epoch} if stage.schedule.changes else line
 
     def _evaluate(self, line: dict[str, Any]) -> dict[str, dict[str, float]]:
         """Evaluate the held-out split: returns the figures by view, and writes the weights of a role if they are the
@@ -279,10 +316,18 @@ class Training:
         done, self.resumed_optimizer, self.is_stubborn = restore(self.paths.resume, self.task)
         # A kill between a line and its checkpoint leaves one line too many.
         self.lines = read_metrics(self.paths)[:done]
-        self.world.any(False)  # a barrier: all processes read the lines before the first one writes them
+        self.info = read_json(self.paths.info)
+        self.world.any(False)  # a barrier: all processes read the files before the first one writes them
+        self._restore_schedule(done)
         if self.world.is_main:
             write_text(self.paths.metrics, "".join(json.dumps(line) + "\n" for line in self.lines))
-            self.info = read_json(self.paths.info)
             if done < self.stages[-1].last_epoch:
                 self.info.pop("other_views", None)  # later epochs may replace the weights that made them
         self.seconds_before = self.lines[-1]["seconds"]
+
+    def _restore_schedule(self, epochs_done: int) -> None:
+        """Repeat the changes for the time limit that were made up to the checkpoint."""
+        stage = self.stages[0]  # a training with a time limit has no other
+        for steps, step in self.info.get("schedule", []):
+            if step <= stage.count_steps(epochs_done + 1, 0):
+                stage.schedule.end_after(steps, step)

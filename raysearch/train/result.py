@@ -83,6 +83,7 @@ def write_result(
     """Write `result.json` and return it. ``params``: the sampled parameters, by Optuna's names."""
     info = read_json(paths.info) if paths.info.is_file() else {"precision": None, "num_parameters": None, "notes": []}
     other_views, keeps_latest = info.pop("other_views", {}), info.pop("keeps_latest", False)
+    info.pop("schedule", None)
     if paths.smaller_batches.is_file():
         info["notes"] = [*info["notes"], paths.smaller_batches.read_text()]
     result = {

@@ -1,5 +1,6 @@
 """One stage of a training: its batches, optimizer and schedule. Most trainings have a single stage."""
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -35,8 +36,23 @@ class Stage:
         self.batches = Batches(split, config, number, world)
         self.steps_per_epoch = len(self.batches) // config.accumulation
         self.schedule = Schedule(config, self.steps_per_epoch, world.size)
-        self.last_epoch = epochs_before + (config.epochs or 0)
-        self.last_step = steps_before + self.schedule.steps
+
+    @property
+    def last_epoch(self) -> int:
+        """The last one is incomplete if a time limit ends the schedule within it."""
+        return self.epochs_before + math.ceil(self.schedule.steps / max(1, self.steps_per_epoch))
+
+    @property
+    def last_step(self) -> int:
+        return self.steps_before + self.schedule.steps
+
+    def count_steps(self, epoch: int, batches: int) -> int:
+        """Steps of this stage after ``batches`` batches of ``epoch``."""
+        return (epoch - self.epochs_before - 1) * self.steps_per_epoch + batches // self.config.accumulation
+
+    def count_batches(self, epoch: int) -> int:
+        """Batches of ``epoch``."""
+        return min(len(self.batches), (self.schedule.steps - self.count_steps(epoch, 0)) * self.config.accumulation)
 
     def build_optimizer(self, student: Student) -> None:
         """Make a new optimizer. A stage continues with the weights of the one before, and without its momentum."""
@@ -58,7 +74,7 @@ class Stage:
         Returns the loss and its terms, detached.
         """
         accumulation = self.config.accumulation
-        step = (epoch - self.epochs_before - 1) * self.steps_per_epoch + number // accumulation
+        step = self.count_steps(epoch, number)
         is_last = (number + 1) % accumulation == 0
         # DDP exchanges gradients only for the last batch of a step: once is enough, and saves time.
         context = nullcontext() if is_last or not hasattr(task.network, "no_sync") else task.network.no_sync()

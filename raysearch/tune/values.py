@@ -26,7 +26,11 @@ def value_of(line: Mapping[str, Any], objective: SearchObjective) -> float:
 
 
 def report_of(line: Mapping[str, Any], objective: SearchObjective, epochs: int) -> dict[str, Any]:
-    """Make the report for Tune from a line of `metrics.jsonl`. ``epochs`` is the training's total number of epochs."""
+    """Make the report for Tune from a line of `metrics.jsonl`.
+
+    ``epochs``: the training's configured number of epochs. A line has its own number after a time limit changed it.
+    """
+    epochs = line.get("epochs", epochs)
     return {
         METRIC: value_of(line, objective),
         PROGRESS: 100 * line["epoch"] / epochs,

@@ -155,7 +155,8 @@ class Plan:
     def estimate_seconds(self, trial: TrialConfig) -> float:
         """Duration of one training in seconds."""
         train, held_out = (sum(self.images[split]) for split in ("train", "held_out"))
-        return self.costs[trial.backbone].training_s(trial, train, held_out, self.resources.workers)
+        seconds = self.costs[trial.backbone].training_s(trial, train, held_out, self.resources.workers)
+        return min(seconds, trial.time_limit_s or seconds)
 
     def estimate_memory(self, trial: TrialConfig) -> float:
         """Main memory of one worker process, in bytes."""

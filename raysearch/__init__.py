@@ -21,7 +21,7 @@ _PUBLIC = {
 }
 """Module of each public name."""
 
-_CALLABLE_PACKAGES = ("export",)
+_CALLABLE_PACKAGES = ("export", "fit")
 """Public functions whose name is also that of a package here (`raysearch.verb_package`)."""
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "build_ensemble",
     "export",
+    "fit",
     "load",
     "open_study",
     "search",

@@ -15,6 +15,7 @@ from raysearch.cli import HELP, print_faults, run
 from raysearch.errors import UserError, name_known
 
 VERBS = {
+    "fit": "train the best ensemble that a given time allows",
     "tune": "search: train many models from a space file",
     "train": "train one model from a config",
     "ensemble": "select ensemble members from a study's trials, and their weights",

@@ -37,6 +37,9 @@ class DataConfig(Section):
     held_out_per_class: Count | None = None
     """Held-out images per class, for a source without splits. Null: 20 for `digits`, a quarter of each class
     otherwise."""
+    has_test: bool = True
+    """For a source without splits: keep images for test. False: all images are in train or held_out; by default, half
+    of each class in each."""
     seed: int = 0
     """Seed of every split that is drawn: of a source without splits, of `merged_held_out_per_class` and of `folds`."""
     merged_held_out_per_class: Count | None = None
@@ -58,6 +61,11 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _check_folds(self) -> Self:
+        if not self.has_test and self.held_out_per_class:
+            raise ValueError(
+                "without a test split, held_out has all images that are not in train; got held_out_per_class "
+                f"{self.held_out_per_class}; remove it, or set has_test to true"
+            )
         if self.folds and self.merged_held_out_per_class:
             raise ValueError(
                 "folds and merged_held_out_per_class exclude each other, got "

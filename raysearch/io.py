@@ -2,11 +2,13 @@
 
 Atomic means that the content is written to a temporary file in the same folder, which is then renamed."""
 
+import ctypes
 import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -68,6 +70,31 @@ def append_line(path: Path, text: str) -> None:
     except OSError:
         os.truncate(path, size)  # a full disk may have left a part of the line
         raise
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the folder ``new`` to ``path``, in place of a folder that may be there.
+
+    Linux exchanges the two in one step, so that ``path`` exists at every moment.
+    """
+    if not path.exists():
+        new.rename(path)
+        return
+    if not _exchange(new, path):
+        old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+        path.rename(old)
+        new.rename(path)
+        new = old
+    shutil.rmtree(new)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths with renameat2(2). False if the system or the file system does not have it."""
+    function = getattr(ctypes.CDLL(None), "renameat2", None)
+    if function is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return function(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 class LockHeld(Exception):

@@ -242,6 +242,45 @@ class SetPaths:
         return self.root / "members" / name
 
 
+@dataclass(frozen=True)
+class FitPaths:
+    """The folder of one fit."""
+
+    root: Path
+
+    @property
+    def space(self) -> Path:
+        """The space of the study, with everything that the fit has decided. `raysearch tune` accepts this file."""
+        return self.root / "space.yaml"
+
+    @property
+    def state(self) -> Path:
+        """The budget, and how much of it is spent (`raysearch.fit.clock`)."""
+        return self.root / "fit.json"
+
+    @property
+    def study(self) -> StudyPaths:
+        return StudyPaths(self.root / STUDY)
+
+    @property
+    def set(self) -> Path:
+        """The verified checkpoint set of the best networks so far."""
+        return self.root / "set"
+
+    @property
+    def new_set(self) -> Path:
+        """The next set, before it replaces `set`."""
+        return self.root / ".set.new"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the running fit."""
+        return self.root / "lock"
+
+
+STUDY = "study"
+"""Name of a fit's study."""
+
 MEMBER_CONFIG = "config.json"
 MEMBER_WEIGHTS = "model.safetensors"
 MEMBER_AUX_HEAD = "aux_head.safetensors"

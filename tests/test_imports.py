@@ -19,6 +19,7 @@ LAYERS = (
     {"train"},
     {"preview", "predict", "tune"},
     {"export", "evaluate", "report", "spaces"},
+    {"fit"},
     {"api"},
 )
 """A part may import those of the lines above its own; parts of one line do not import each other."""

@@ -62,7 +62,7 @@ def test_a_name_that_is_nowhere_lists_the_known_ones_and_the_nearest() -> None:
     line = fault(tune, "photos23")
     assert "photos23: no such file" in line
     assert "did you mean 'photos32'?" in line
-    assert "known: ablation, cr, gem" in line
+    assert "known: ablation, cr, fit, gem" in line
     assert "did you mean 'greedy'?" in fault(ensemble, "runs/cr", "--recipe", "gready")
     assert "known: ablation" in fault(train, "configs/none.yaml")
 
@@ -96,7 +96,7 @@ def test_what_a_file_extends_is_beside_it_or_ships_and_not_in_the_working_folder
 
 
 def test_no_space_at_all_names_those_that_ship() -> None:
-    assert "cr, gem, jz, photos32" in fault(tune)
+    assert "cr, fit, gem, jz, photos32" in fault(tune)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "https", "hdfs"])

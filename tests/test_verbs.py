@@ -69,7 +69,7 @@ def test_an_unknown_verb_lists_the_known_ones_and_the_nearest() -> None:
     done = run(SCRIPT, "tun", "spaces/cr.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
-    assert "'tun'; did you mean 'tune'? known: tune, train, ensemble" in line
+    assert "'tun'; did you mean 'tune'? known: fit, tune, train, ensemble" in line
 
 
 def test_a_time_limit_that_is_not_positive_is_refused_by_the_option_s_name() -> None:

@@ -1,6 +1,7 @@
 """The verbs as functions. Each does what `python -m raysearch.VERB` does, and raises `UserError`."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from raysearch.api.study import Study, open_study
 from raysearch.ensemble.build import build_ensemble as select
 from raysearch.ensemble.recipe import Recipe, read_recipe
 from raysearch.ensemble.results import Ensemble, write_ensemble
+from raysearch.errors import UserError
 from raysearch.export.write import export_set
+from raysearch.fit.fitting import FitOptions, default_folder
+from raysearch.fit.fitting import fit as run_fit
 from raysearch.io import display_path, require_local
 from raysearch.paths import StudyPaths
 from raysearch.shipped import find_file
@@ -44,9 +48,8 @@ def search(
     require_local("out", out)
     require_local("data", data or "")
     path = find_file("spaces", space)
-    texts = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
     source = None if data is None else str(data)
-    options = format_overrides(texts, data=source, timeout_s=timeout_s, concurrency=concurrency, seed=seed)
+    options = format_overrides(_format(overrides), data=source, timeout_s=timeout_s, concurrency=concurrency, seed=seed)
     loaded = load_space(path, options)
     wanted = None if trials is None else str(trials)
     how = SearchOptions(Path(out), wanted, resume=resume, address=address, quiet=quiet)
@@ -96,6 +99,47 @@ def export(
 
     export_set(paths, ensemble, Path(out), source, refit=train_again if refit else None, has_onnx=onnx)
     return Path(out)
+
+
+def fit(
+    source: str | Path | None = None,
+    minutes: float | str | None = None,
+    *,
+    out: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    address: str | None = None,
+    quiet: bool = True,
+) -> Path:
+    """Train the best ensemble that ``minutes`` allow, and return the folder of the verified set.
+
+    ``source``: labelled images, None with ``resume``: those of the fit that is resumed; ``minutes``: the whole budget,
+    or with ``resume`` "+N" more; ``out``: the fit's folder, None: fits/<name of the source>; ``overrides``: values of
+    the space `fit` by dotted path, as {"trial.augment.hflip": 0}; ``address``: a running Ray cluster, None: this
+    machine. Call it from the main thread: Ctrl-C and SIGTERM stop running trials after their batch. Raises `UserError`,
+    also if the fit was stopped before it had a set.
+    """
+    began = time.monotonic()
+    require_local("out", out or "")
+    require_local("source", source or "")
+    name = None if source is None else str(source)
+    options = FitOptions(
+        out=default_folder(name) if out is None else Path(out),
+        minutes=None if minutes is None else str(minutes),
+        overrides=_format(overrides),
+        resume=resume,
+        address=address,
+        quiet=quiet,
+    )
+    paths = run_fit(name, options, began)
+    if not paths.set.is_dir():
+        raise UserError(f"{display_path(paths.root)}: the fit was stopped before it had a set; continue with resume")
+    return paths.set
+
+
+def _format(overrides: Mapping[str, Any] | None) -> list[str]:
+    """``path=value`` texts, as `--set` takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
 
 
 def _paths_of(study: Study | str | Path) -> StudyPaths:

@@ -17,7 +17,13 @@ PER_CLASS = 20
 
 def list_digits(config: DataConfig, splits: Sequence[str]) -> Source:
     """List the splits of the embedded data. Reads nothing until a split is loaded."""
-    identity = [version("scikit-learn"), config.train_per_class, config.held_out_per_class, config.seed]
+    identity = [
+        version("scikit-learn"),
+        config.train_per_class,
+        config.held_out_per_class,
+        config.seed,
+        config.has_test,
+    ]
     return Source(
         classes=CLASSES,
         splits={split: SplitSource(identity, partial(_load, config, split)) for split in splits},

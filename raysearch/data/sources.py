@@ -31,7 +31,7 @@ def list_source(config: DataConfig, splits: Sequence[str]) -> Source:
 def available_splits(config: DataConfig) -> tuple[str, ...]:
     """The splits of a source, from its file and folder names. Raises `DataError` if the source does not exist."""
     if config.source == "digits":
-        return SPLITS
+        return SPLITS if config.has_test else SPLITS[:2]
     root = source_folder(config)
     kind = detect_folder_kind(root)
     if kind == "parquet":

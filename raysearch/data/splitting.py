@@ -9,19 +9,26 @@ from raysearch.config import DataConfig
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Images per class in train and held_out; the rest is test. None: half for train, a quarter for held_out."""
+    """Images per class in train and held_out; the rest is test. None: half for train, a quarter for held_out.
+
+    Without a test split, held_out has all images that are not in train.
+    """
 
     train: int | None
     held_out: int | None
+    has_test: bool = True
 
     def for_class(self, n: int) -> tuple[int, int]:
         """The two sizes for a class of ``n`` images."""
-        return self.train or max(1, n // 2), self.held_out or max(1, n // 4)
+        train = self.train or max(1, n // 2)
+        if not self.has_test:
+            return train, max(1, n - train)
+        return train, self.held_out or max(1, n // 4)
 
 
 def split_sizes(config: DataConfig, default: int | None = None) -> SplitSizes:
     """The sizes in the config; ``default`` for those that are not set."""
-    return SplitSizes(config.train_per_class or default, config.held_out_per_class or default)
+    return SplitSizes(config.train_per_class or default, config.held_out_per_class or default, config.has_test)
 
 
 def divide(

@@ -56,17 +56,19 @@ def train(
     reporter: Reporter,
     trial_number: int = 0,
     loader_workers: int = 0,
+    share_s: float | None = None,
 ) -> bool:
     """Train ``config`` into the folder ``paths``, and resume from its checkpoint if there is one.
 
-    ``dataset``: from `open_training_data`; ``loader_workers``: processes that prepare batches in advance, 0 for none.
+    ``dataset``: from `open_training_data`; ``loader_workers``: processes that prepare batches in advance, 0 for none;
+    ``share_s``: seconds from now that a training with a time limit may take, if these are fewer.
     The same config, data, threads, processes and kind of machine give the same numbers, whatever ran before in this
     process. While the disk is full, training pauses.
 
     Returns True if all epochs are done, and False if the reporter asked to stop. Raises `Diverged` if the loss is not
     finite, `StudyError` if another process trains into the folder, and `UserError` if the config does not fit the data.
     """
-    training = Training(config, dataset, paths, reporter, trial_number, loader_workers)
+    training = Training(config, dataset, paths, reporter, trial_number, loader_workers, share_s)
     if training.world.device.type == "cpu":
         keep_freed_memory()
     if not training.world.is_main:
@@ -92,11 +94,12 @@ class Training:
         reporter: Reporter,
         trial_number: int,
         loader_workers: int = 0,
+        share_s: float | None = None,
     ) -> None:
         assert dataset.image_size == config.trial.inference_size, "evaluations are at inference_size"
         self.config, self.trial, self.dataset = config, config.trial, dataset
         self.paths, self.reporter, self.trial_number = paths, reporter, trial_number
-        self.loader_workers = loader_workers
+        self.loader_workers, self.share_s = loader_workers, share_s
         self.world = current_world()
         # With merged data, the held-out images are too few to select an epoch.
         self.keeps_latest = config.data.merged_held_out_per_class is not None
@@ -105,7 +108,7 @@ class Training:
         self.roles = {"student": self.task.student.classifier, "teacher": self.task.teacher.model}
         self.is_stubborn = load_initial_stubborn(self.trial, dataset)
         self.stages = self._stages()
-        self.time_limit = self._time_limit()
+        self.time_limit: TimeLimit | None = None
         self.lines: list[dict[str, Any]] = []
         self.info: dict[str, Any] = {}
         self.seconds_before = 0.0
@@ -126,13 +129,16 @@ class Training:
             epochs, steps = stage.last_epoch, stage.last_step
         return stages
 
-    def _time_limit(self) -> TimeLimit | None:
-        if self.trial.time_limit_s is None:
+    def _make_time_limit(self) -> TimeLimit | None:
+        limit_s = self.trial.time_limit_s
+        if limit_s is None:
             return None
+        if self.share_s is not None:
+            limit_s = min(limit_s, self.seconds_before + self.share_s)
         modes = [default_inference_mode(self.trial), *other_inference_modes(self.trial)]
         pixels = len(self.roles) * len(self.dataset.splits["held_out"]) * sum(mode.pixels for mode in modes)
         # A forward pass in float32 takes less time than a whole training step, also if that uses bfloat16.
-        return TimeLimit(self.trial.time_limit_s, pixels / count_pixels(self.stages[0].config))
+        return TimeLimit(max(1.0, limit_s), pixels / count_pixels(self.stages[0].config))
 
     def run(self) -> bool:
         """Train. True if all epochs are done, False if the reporter asked to stop."""
@@ -204,6 +210,7 @@ class Training:
             info = {"precision": self.task.precision, "device": self.world.device.type, "num_parameters": number}
             self._inform(**info, keeps_latest=self.keeps_latest, notes=collect_notes(self.config))
         self.world.any(False)  # a barrier: the others must not run ahead of the first process
+        self.time_limit = self._make_time_limit()
 
     def _inform(self, **values: Any) -> None:
         """Add facts to `info.json`."""

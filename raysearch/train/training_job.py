@@ -1,5 +1,6 @@
 """A training that runs in a Ray process: its description, and the function that runs it from a clean state."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,16 @@ class TrainingJob:
     """The training stops while this file exists"""
     threads: int
     """CPU threads of each process"""
+    share_s: float | None = None
+    """Share of the time of a search that a training with a time limit may take, in seconds; None: no other limit"""
+    ends_at: float | None = None
+    """When it must have ended in any case, in seconds since the epoch"""
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
         """Make a job from its `plain` values."""
-        return cls(Path(values["folder"]), values["number"], Path(values["stop"]), values["threads"])
+        paths = {"folder": Path(values["folder"]), "stop": Path(values["stop"])}
+        return cls(**{**values, **paths})
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -60,6 +66,12 @@ def run_training_job(training: TrainingConfig, job: TrainingJob, reporter: Repor
     # With a GPU, the other CPU cores prepare batches. Without one, the training itself uses all cores.
     loader_workers = job.threads - 1 if torch.cuda.is_available() else 0
     paths, recorder = TrialPaths(job.folder), _RecordingReporter(reporter)
-    train(training, open_training_data(training), paths, recorder, job.number, loader_workers)
+    train(training, open_training_data(training), paths, recorder, job.number, loader_workers, _find_share(job))
     if not recorder.has_reported:
         reporter.report(read_metrics(paths)[-1])
+
+
+def _find_share(job: TrainingJob) -> float | None:
+    """Seconds from now that the training may take; None if the job has no limit."""
+    left_s = None if job.ends_at is None else job.ends_at - time.time()
+    return min((limit for limit in (job.share_s, left_s) if limit is not None), default=None)

@@ -28,6 +28,9 @@ from raysearch.tune.planning.units import format_duration
 from raysearch.tune.stopping import stopping
 from raysearch.tune.store.study import check_place, locked, prepare
 
+END_SHARE = 0.02
+"""Share of the time limit of a search in which no training should run any more."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -100,7 +103,14 @@ def execute_search(
             with display, stopping(paths, space.search.timeout_s, began, display):
                 for note in [*notes, *plan.notes(), _headline(plan)]:
                     display.noted(note)
-                run_trials(space, paths, plan.capacity.trials, display)
+                run_trials(space, paths, plan.capacity.trials, display, _find_end(space.search.timeout_s, began))
+
+
+def _find_end(timeout_s: float | None, began: float) -> float | None:
+    """When trainings with a time limit must have ended, in seconds since the epoch: shortly before the others stop."""
+    if timeout_s is None:
+        return None
+    return time.time() + timeout_s * (1 - END_SHARE) - (time.monotonic() - began)
 
 
 def _headline(plan: Plan) -> str:

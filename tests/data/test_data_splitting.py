@@ -33,6 +33,19 @@ def test_each_image_lands_in_one_split_whatever_the_order(sizes: list[int], seed
     assert divide(shuffled, HALVES, seed, "here")[0] == parts
 
 
+@pytest.mark.parametrize(("train", "counts"), [(None, [3, 4]), (5, [5, 2])])
+def test_without_a_test_split_every_image_is_in_train_or_held_out(train, counts) -> None:
+    parts, faults = divide({"c": "1234567"}, SplitSizes(train, None, has_test=False), 0, "here")
+    assert not faults
+    assert [len(parts[split]) for split in ALL] == [*counts, 0]
+
+
+def test_digits_without_a_test_split_are_all_labelled() -> None:
+    config = DataConfig(has_test=False)
+    assert sum(open_dataset(config, 16, ALL[:2]).counts.values()) == 1797
+    assert available_splits(config) == ("train", "held_out")
+
+
 def test_another_seed_gives_another_split() -> None:
     ids = {"c": [str(i) for i in range(40)]}
     assert divide(ids, HALVES, 0, "here")[0]["train"] != divide(ids, HALVES, 1, "here")[0]["train"]

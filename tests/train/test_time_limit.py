@@ -1,5 +1,7 @@
 """Trainings with a time limit, on a clock that advances by a given time per step."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -95,7 +97,7 @@ def test_steps_that_a_pause_took_come_back_after_it(run):
 
 def test_the_learning_rate_has_no_jump(run):
     _, _, rates, _ = run(lambda now: 1.0 if now < 10 else 3.0, time_limit_s=60, epochs=20)
-    falls = [one - other for one, other in zip(rates[8:], rates[9:], strict=False)]
+    falls = [one - other for one, other in pairwise(rates[8:])]
     assert max(falls) < 0.25 * max(rates)
     assert min(falls) >= 0
 

@@ -26,12 +26,24 @@ SETTINGS = {
 }
 
 
+class _Session:
+    is_open = False
+
+
+_session = _Session()
+
+
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
     """Start Ray on this machine, or connect to the cluster at ``address``. Shuts down or disconnects at the end.
 
+    Within another session, the block uses that one.
+
     Raises `UserError` if Ray does not start or no cluster answers at ``address``.
     """
+    if _session.is_open:
+        yield
+        return
     os.environ.update(SETTINGS)
     if address not in (None, "auto", "local"):
         _require_listener(address)
@@ -60,9 +72,11 @@ def ray_session(address: str | None) -> Iterator[None]:
             f"--address {address}: cannot connect to a Ray cluster there ({error}); a cluster with token "
             "authentication needs RAY_AUTH_MODE=token and the token in ~/.ray/auth_token"
         ) from error
+    _session.is_open = True
     try:
         yield
     finally:
+        _session.is_open = False
         ray.shutdown()
 
 

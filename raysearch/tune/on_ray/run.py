@@ -22,15 +22,18 @@ from raysearch.tune.on_ray.trial_errors import TrialErrors
 from raysearch.tune.store.study import open_storage
 
 
-def run_trials(space: Space, paths: StudyPaths, concurrency: int, listener: Listener) -> None:
+def run_trials(
+    space: Space, paths: StudyPaths, concurrency: int, listener: Listener, ends_at: float | None = None
+) -> None:
     """Run trials until the searcher has no more or the stop file exists. Ray must be connected (`ray_session`).
 
-    ``concurrency`` is the number of trainings at once. Raises `StudyError` if too many trials fail or this machine's
+    ``concurrency`` is the number of trainings at once. ``ends_at`` is the time at which trainings with a time limit
+    must have ended, in seconds since the epoch. Raises `StudyError` if too many trials fail or this machine's
     Ray node dies.
     """
     stored = open_storage(paths, space.study, space.search)
     errors = TrialErrors()
-    searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.load)
+    searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.load, ends_at)
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: read_planned_epochs(trial) for number, trial in paths.trials()})
     if space.data.folds:

@@ -27,7 +27,9 @@ signal. If `on_trial_complete` raises for a training that returned or was stoppe
 again with ``error``.
 """
 
+import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import optuna
@@ -66,12 +68,15 @@ class StudySearcher(Searcher):
         concurrency: int,
         listener: Listener,
         load_error: Callable[[str], Exception | None] = lambda trial_id: None,
+        ends_at: float | None = None,
     ) -> None:
-        """``concurrency``: trainings at once. ``load_error``: returns the error of a failed training by Tune's id."""
+        """``concurrency``: trainings at once. ``load_error``: returns the error of a failed training by Tune's id.
+        ``ends_at``: time at which trainings with a time limit must have ended, in seconds since the epoch."""
         super().__init__(metric=METRIC, mode="max" if space.search.maximizes else "min")
         self.stored, self.space, self.paths = StoredStudy(study), space, paths
         self.finalizer = TrialFinalizer(self.stored, space, paths, listener)
         self.concurrency, self.listener, self.load_error = concurrency, listener, load_error
+        self.ends_at = ends_at
         self._live: dict[str, FoldTraining] = {}
         """Trainings that Tune runs, by Tune's id"""
         self._waiting: list[FoldTraining] = []
@@ -188,7 +193,21 @@ class StudySearcher(Searcher):
             self._announced.add(number)
             self.listener.started(number, config, self._count_trial_epochs(number))
         folder, threads = training.within(self.paths).root.resolve(), self.space.resources.cpus_per_worker
-        return TrainingJob(folder, number, self.paths.stop.resolve(), threads).plain
+        share_s = self._share_of_time()
+        return TrainingJob(folder, number, self.paths.stop.resolve(), threads, share_s, self.ends_at).plain
+
+    def _share_of_time(self) -> float | None:
+        """Seconds that the newest training may take, so that all others still have as long; None without a limit."""
+        if self.ends_at is None:
+            return None
+        begun = self._live_trials | {training.number for training in self._waiting}
+        new = (
+            len(self.stored.trials(TrialState.WAITING))
+            if self.space.ablation
+            else max(0, self.space.search.trials - self.stored.num_counted - len(begun))
+        )
+        waves = ceil((1 + len(self._waiting) + new * (self.space.data.folds or 1)) / self.concurrency)
+        return (self.ends_at - time.time()) / waves
 
     def _next_training(self) -> FoldTraining | None:
         """A waiting training, else the first training of a new trial.

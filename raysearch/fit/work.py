@@ -1,0 +1,90 @@
+"""The rounds of a fit, done by the search, the ensemble selection, the export and the report."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from raysearch.ensemble.build import build_ensemble
+from raysearch.ensemble.recipe import read_recipe
+from raysearch.ensemble.results import Ensemble, write_ensemble
+from raysearch.export.write import export_set
+from raysearch.fit.layout import Division, Facts, Round, Times
+from raysearch.fit.space import add_round, with_timeout, write_space
+from raysearch.io import display_path, replace_folder
+from raysearch.paths import FitPaths
+from raysearch.report.page import write_report
+from raysearch.report.reading import read_study
+from raysearch.shipped import find_file
+from raysearch.space import Space
+from raysearch.train.result import read_metrics, read_result
+from raysearch.tune.search import SearchOptions, search
+
+RECIPE = "greedy"
+
+
+@dataclass
+class StudyWork:
+    """Runs rounds in the study of a fit (`raysearch.fit.driver.Work`)."""
+
+    paths: FitPaths
+    template: Space
+    space: Space
+    """With every trial that has been begun"""
+    facts: Facts
+    division: Division
+    address: str | None
+    quiet: bool
+    say: Callable[[str], None]
+
+    @property
+    def done(self) -> Sequence[int]:
+        """For each ended trial, the images that one of its networks has seen in training."""
+        train = self.division.count_train(self.facts)
+        results = [result for _, folder in self.paths.study.trials() if (result := read_result(folder))]
+        ended = [result for result in results if result["state"] != "FAIL"]
+        return [train * result["epochs_done"] // self.division.trainings for result in ended]
+
+    def run_round(self, round_: Round, time_left_s: float) -> Times | None:
+        """Begin the round's trials, or resume those that were begun, and train them."""
+        before, began = len(self.done), time.monotonic()
+        if len(self.space.search.first) <= before:
+            self.space = add_round(self.space, round_, self.template)
+        self.space = with_timeout(self.space, time_left_s)
+        write_space(self.paths, self.space)
+        options = SearchOptions(
+            self.paths.root, resume=self.paths.study.study.exists(), address=self.address, quiet=self.quiet
+        )
+        search(self.space, options, where=display_path(self.paths.space))
+        if len(self.done) < len(self.space.search.first):
+            return None
+        return self._measure(list(range(before, len(self.done))), time.monotonic() - began)
+
+    def _measure(self, trials: Sequence[int], seconds: float) -> Times:
+        """The times of a round that took ``seconds``."""
+        folders = [folder for number in trials for folder in self.paths.study.trial(number).trainings]
+        spent = [(lines[-1]["seconds"], lines[-1]["epoch"]) for folder in folders if (lines := read_metrics(folder))]
+        waves = -(-len(spent) // self.facts.slots)
+        image_s = median(s / epochs for s, epochs in spent) / self.division.count_train(self.facts)
+        start_s = seconds / waves - sum(s for s, _ in spent) / len(spent)
+        return Times(image_s, max(0.5, start_s), 0.0)
+
+    def finish(self) -> None:
+        """Select, export in place of the set so far, verify, and report."""
+        ensemble = build_ensemble(self.paths.study, read_recipe(find_file("ensembles", RECIPE)))
+        write_ensemble(self.paths.study.ensemble(ensemble.name), ensemble)
+        shutil.rmtree(self.paths.new_set, ignore_errors=True)  # a kill may have left it
+        export_set(self.paths.study, ensemble.name, self.paths.new_set)
+        replace_folder(self.paths.new_set, self.paths.set)
+        write_report(read_study(self.paths.study.root))
+        self.say(f"{display_path(self.paths.set)}: verified; {describe(ensemble)}")
+
+
+def describe(ensemble: Ensemble) -> str:
+    """Members and cross-fitted accuracy of an ensemble."""
+    fitted, members = ensemble.cross_fitted, len(ensemble.members)
+    return (
+        f"{100 * fitted.accuracy:.1f} % ({100 * fitted.low:.1f} to {100 * fitted.high:.1f}) on {ensemble.n} labelled "
+        f"images that the networks did not learn from; {members} {'member' if members == 1 else 'members'}"
+    )

@@ -7,9 +7,9 @@ from typing import Any
 from raysearch.data.measuring import SourceFacts
 from raysearch.fit.layout import FULL_PASSES, LEAST_PASSES, USUAL_FOLDS, Times
 from raysearch.space import ResourcesConfig, Space, space_from
-from raysearch.train.resource_check import Cost
+from raysearch.train.resource_check import Cost, check_fit
 from raysearch.tune.planning.capacity import Cluster, compute_capacity
-from raysearch.tune.planning.preflight import check_data, check_trials, draw_examples, measure_costs
+from raysearch.tune.planning.preflight import check_data, draw_examples, measure_costs
 
 SIDES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16)
 """Image sizes that are tried, in pixels."""
@@ -101,7 +101,7 @@ def measure(space: Space, backbone: str, side: int) -> Cost:
     one = space_from(values | {"search": values["search"] | {"first": first, "trials": 1}}, space.study)
     example = draw_examples(one)[0]
     dataset, _, _ = check_data(one, [example])
-    check_trials(one, [example], dataset, space.study)
+    check_fit(example, len(dataset.classes))
     return measure_costs(one, [example], PROBE_S)[backbone]
 
 

@@ -49,6 +49,9 @@ class DataConfig(Section):
     """Cross-validation: merge train and held_out and divide them into this many stratified folds. A trial is then one
     training per fold, and each training holds out a different fold. Together they predict every image. Null: train and
     held_out stay separate."""
+    folds_trained: Count | None = None
+    """A trial trains only this many of its folds, from fold 0. Predictions then cover the images of these folds, and
+    every image still teaches some network. Null: all folds."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """Index of the fold that this training holds out, from 0 to folds - 1. A search sets it; leave it out of a space
     file."""
@@ -71,9 +74,19 @@ class DataConfig(Section):
                 "folds and merged_held_out_per_class exclude each other, got "
                 f"{self.folds} and {self.merged_held_out_per_class}; set one of them to null"
             )
+        if self.folds_trained is not None and not 1 < self.folds_trained <= (self.folds or 0):
+            raise ValueError(
+                "folds_trained must be from 2 to folds, so that every image teaches a network, got folds_trained "
+                f"{self.folds_trained} and folds {self.folds}"
+            )
         if self.fold is not None and self.fold >= (self.folds or 0):
             raise ValueError(f"fold must be below folds, got fold {self.fold} and folds {self.folds}")
         return self
+
+    @property
+    def trainings(self) -> int | None:
+        """Trainings of a trial, each of another fold; None without folds."""
+        return self.folds and (self.folds_trained or self.folds)
 
 
 class MethodConfig(Section):

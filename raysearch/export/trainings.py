@@ -71,7 +71,7 @@ def list_trainings(
     """The trainings of trial ``number``, in the order of folds or seeds. ``data``: of the study."""
     if refit:
         return tuple(_list_refits(refit, number, data.source))
-    trial, folds = study.trial(number), data.folds
+    trial, folds = study.trial(number), data.trainings
     if folds is None:
         return (Training(study, trial, data, fingerprint),)
     return tuple(

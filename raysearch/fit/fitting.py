@@ -186,7 +186,9 @@ def _reopen(
 ) -> tuple[Space, Division, Times]:
     """The decisions of the fit that is resumed, and this machine's times."""
     space = load_space(paths.space)
-    division = Division(space.data.folds, space.data.merged_held_out_per_class or 0, state.division == "refit")
+    division = Division(
+        space.data.folds, space.data.folds_trained, space.data.merged_held_out_per_class or 0, state.division == "refit"
+    )
     backbone, side = space.resolved["trial"]["backbone"], space.resolved["trial"]["image_size"]
     cost = measure(space, backbone, side)
     return space, division, read_times(cost, space, backbone, side, measured, facts.slots, load)

@@ -71,6 +71,8 @@ class Division:
 
     folds: int | None = None
     """A trial trains one network per fold. Together they are scored on every label"""
+    folds_trained: int | None = None
+    """The time suffices for the networks of so many folds only; None: all folds"""
     held_out_per_class: int = 0
     """Without folds: held-out images of each class; all networks of the search learn from the others"""
     has_refit: bool = False
@@ -79,7 +81,7 @@ class Division:
     @property
     def trainings(self) -> int:
         """Trainings of a trial."""
-        return self.folds or 1
+        return self.folds_trained or self.folds or 1
 
     def count_train(self, facts: Facts) -> int:
         """Images that a network learns from."""

@@ -56,7 +56,7 @@ def decide(
     """
     values = deepcopy(template.resolved)
     values["study"] = STUDY
-    values["data"] = data.model_dump() | {"folds": division.folds}
+    values["data"] = data.model_dump() | {"folds": division.folds, "folds_trained": division.folds_trained}
     values["data"] |= {"merged_held_out_per_class": division.held_out_per_class or None}
     values["resources"] |= resources
     trial = values["trial"]

@@ -123,7 +123,7 @@ def _configure_source(source: str, data: DataConfig) -> DataConfig:
     config = DataConfig(source=source)
     if source == "digits" or detect_folder_kind(source_folder(config)) == "class_folders":
         # With folds, some model learns from every image of train and held_out, so no fold is held out here.
-        return data.model_copy(update={"source": source, "folds": None, "fold": None})
+        return data.model_copy(update={"source": source, "folds": None, "folds_trained": None, "fold": None})
     if not {"train", "held_out"} <= set(available_splits(config)):
         return config
     merged = data.merged_held_out_per_class

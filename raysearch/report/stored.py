@@ -205,6 +205,7 @@ class _SearchPart(Stored):
 class _DataPart(Stored):
     source: str = "digits"
     folds: int | None = None
+    folds_trained: int | None = None
 
 
 class _SpacePart(Stored):

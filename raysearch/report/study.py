@@ -73,8 +73,13 @@ class Study:
 
     @property
     def folds(self) -> int | None:
-        """Number of trainings per trial if it is a cross-validation: each training holds out another fold."""
+        """Folds of the cross-validation; None without one. Each training of a trial holds out another fold."""
         return self.facts.space.data.folds
+
+    @property
+    def trainings(self) -> int | None:
+        """Trainings of a trial in a cross-validation; None without one."""
+        return self.facts.space.data.folds_trained or self.folds
 
     @property
     def figure(self) -> str:

@@ -34,8 +34,10 @@ def find_growth_faults(before: Space, after: Space) -> list[str]:
     if before.search.objective != after.search.objective:
         change = _describe_change("search.objective", before.search.objective, after.search.objective)
         faults.append(f"{change}: {SAME}")
-    if before.data.folds != after.data.folds:
-        faults.append(f"{_describe_change('data.folds', before.data.folds, after.data.folds)}: {SAME}")
+    for name in ("folds", "folds_trained"):
+        old, new = getattr(before.data, name), getattr(after.data, name)
+        if old != new:
+            faults.append(f"{_describe_change(f'data.{name}', old, new)}: {SAME}")
     if before.ablation is None:
         faults += _check_first(before.search.first, after.search.first)
     return [*faults, *_check_leaves((before.trial.leaves, after.trial.leaves), ({}, {}), "trial")]

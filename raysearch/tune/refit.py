@@ -138,7 +138,7 @@ def _load_training(study: StudyPaths, number: int) -> TrainingConfig:
 
 def merge_splits(data: DataConfig, held_out_per_class: int) -> DataConfig:
     """``data`` with train and held_out merged, holding out ``held_out_per_class`` images per class, without folds."""
-    values = {"merged_held_out_per_class": held_out_per_class, "folds": None, "fold": None}
+    values = {"merged_held_out_per_class": held_out_per_class, "folds": None, "folds_trained": None, "fold": None}
     return DataConfig.model_validate({**data.model_dump(), **values})
 
 

@@ -123,7 +123,7 @@ def test_with_folds_the_value_is_that_of_the_out_of_fold_predictions(page, tmp_p
     paths = write_bare_study(tmp_path, space={"data": {"source": "digits", "folds": 4}})
     write_trial(paths, 0)
     folded = own_part(render(read_study(tmp_path)))
-    assert "out-of-fold predictions of the trainings of all 4 folds" in folded
+    assert "out-of-fold predictions of the 4 trainings of a trial, each of another of 4 folds" in folded
     assert "200 held-out (one of 4 folds)" in folded
     assert "smoothed held-out" in page
     assert "fold" not in section(page, "leaderboard")

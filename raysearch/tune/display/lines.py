@@ -63,7 +63,7 @@ class ValueFormat:
 
 def count_epochs(config: TrainingConfig) -> int:
     """Epochs of a trial; with folds, of all its folds together."""
-    return config.trial.total_epochs * (config.data.folds or 1)
+    return config.trial.total_epochs * (config.data.trainings or 1)
 
 
 def is_finite(value: float | None) -> bool:
@@ -106,7 +106,7 @@ class Lines:
         trial = config.trial
         self._printed[number] = self._clock()
         resumes = f", resumes after epoch {epochs_done}" if epochs_done else ""
-        folds = f"{config.data.folds} folds of " if config.data.folds else ""
+        folds = f"{config.data.trainings} folds of " if config.data.folds else ""
         self._print(f"trial {number:>3} started   {trial.backbone}, {folds}{trial.total_epochs} epochs{resumes}")
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:

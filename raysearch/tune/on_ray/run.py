@@ -36,8 +36,8 @@ def run_trials(
     searcher = StudySearcher(stored, space, paths, concurrency, listener, errors.load, ends_at)
     scheduler = build_scheduler(space.search)
     replay(scheduler, stored, {number: read_planned_epochs(trial) for number, trial in paths.trials()})
-    if space.data.folds:
-        scheduler = FoldScheduler(scheduler, paths, space.data.folds, space.search.objective)
+    if space.data.trainings:
+        scheduler = FoldScheduler(scheduler, paths, space.data.trainings, space.search.objective)
     node = NodeWatch(paths)
     # Otherwise Tune asks for a training only after the process of the last one has started, which takes seconds each.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrency)

@@ -206,7 +206,7 @@ class StudySearcher(Searcher):
             if self.space.ablation
             else max(0, self.space.search.trials - self.stored.num_counted - len(begun))
         )
-        waves = ceil((1 + len(self._waiting) + new * (self.space.data.folds or 1)) / self.concurrency)
+        waves = ceil((1 + len(self._waiting) + new * (self.space.data.trainings or 1)) / self.concurrency)
         return (self.ends_at - time.time()) / waves
 
     def _next_training(self) -> FoldTraining | None:

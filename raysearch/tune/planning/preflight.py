@@ -62,7 +62,7 @@ def make_plan(
         classes=dataset.classes,
         images={name: _count_images(split.labels, len(dataset.classes)) for name, split in dataset.splits.items()},
         free_bytes=free_bytes(root),
-        folds=space.data.folds or 1,
+        folds=space.data.trainings or 1,
         epochs_done=sum(result["epochs_done"] for result in ended),
         gpu_bytes=torch.cuda.get_device_properties(0).total_memory if has_gpus and wants_gpus else None,
         missing=missing,
@@ -171,7 +171,8 @@ def check_data(space: Space, examples: Sequence[TrialConfig]) -> tuple[Dataset, 
 
 def _list_folds(data: DataConfig) -> list[DataConfig]:
     """The data of each training of a trial."""
-    return [data.model_copy(update={"fold": fold}) for fold in range(data.folds)] if data.folds else [data]
+    folds = data.trainings
+    return [data.model_copy(update={"fold": fold}) for fold in range(folds)] if folds else [data]
 
 
 def check_trials(space: Space, examples: Sequence[TrialConfig], dataset: Dataset, where: str) -> None:

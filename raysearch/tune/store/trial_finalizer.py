@@ -26,7 +26,7 @@ class TrialFinalizer:
         self.stored, self.space, self.paths, self.listener = stored, space, paths, listener
 
     def list_trainings(self, number: int) -> list[FoldTraining]:
-        return list_fold_trainings(number, self.space.data.folds)
+        return list_fold_trainings(number, self.space.data.trainings)
 
     def list_folders(self, number: int) -> list[TrialPaths]:
         """The folder of each training of a trial; with folds, in the order of the folds."""

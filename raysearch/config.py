@@ -270,6 +270,9 @@ class TrialConfig(Section):
     """eps in the target (1 - eps) q + eps / classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Dropout probability before the last layer. Default: AR."""
+    block_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout probability between the two convolutions of a residual block (Zagoruyko and Komodakis 2016, section 2.4).
+    Must be 0 for a backbone other than `wrn_*`."""
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Probability of stochastic depth. Null: the backbone's default. Must be null for a backbone without stochastic
     depth."""

@@ -29,6 +29,7 @@ SIZE, SIDE = 20, 25
 TRIAL = {
     "backbone": "wrn_10_1",
     "image_size": 16,
+    "block_dropout": 0.2,  # acts in training only
     "augment": {"policy": "none", "crop": "resized"},
     "method": {"aux_stage": 0},
     "inference": {"image_size": SIZE, "mirror": True, "tencrop": True, "tencrop_share": SIZE / SIDE},

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from raysearch.errors import did_you_mean
-from raysearch.section import Section, list_faults
+from raysearch.section import Section, list_faults, overlay
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -236,6 +236,9 @@ class InferenceConfig(Section):
 
     image_size: Annotated[int, Field(ge=8)] | None = None
     """Side of the square image, in pixels. Null: `image_size` of the training, or of its last stage."""
+    mirror: bool = False
+    """Also write predictions of the mean over an image and its horizontal mirror image, as separate views, at the same
+    time as those of TenCrop. For images that keep their meaning when mirrored; needs `augment.hflip` above 0."""
     tencrop: bool = False
     """Also write TenCrop predictions (four corners, the centre, and their mirror images), as separate views. They are
     written at the end of a training, or when it is asked to stop. A trial that the scheduler stops has none."""
@@ -280,6 +283,9 @@ class TrialConfig(Section):
     """eps in the target (1 - eps) q + eps / classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Dropout probability before the last layer. Default: AR."""
+    block_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout probability between the two convolutions of a residual block (Zagoruyko and Komodakis 2016, section 2.4).
+    Must be 0 for a backbone other than `wrn_*`."""
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Probability of stochastic depth. Null: the backbone's default. Must be null for a backbone without stochastic
     depth."""
@@ -328,11 +334,12 @@ class TrialConfig(Section):
         return any(stage.method.aux_weight > 0 for stage in self.schedule)
 
     def _merge_stage(self, index: int) -> "TrialConfig":
-        # `also_at` belongs to the whole training. A stage may train at one of its sides, which the check would reject.
-        values = self.model_dump(exclude={"stages": True, "epochs": True, "inference": {"also_at"}})
+        # These belong to the whole training. A stage may train at a side of `also_at`, or without flips, which the
+        # checks of a training reject.
+        values = self.model_dump(exclude={"stages": True, "epochs": True, "inference": {"also_at", "mirror"}})
         for key, value in self.stages[index].items():
             is_section = isinstance(values.get(key), dict) and isinstance(value, dict)
-            values[key] = _overlay(values[key], value) if is_section else value
+            values[key] = overlay(values[key], value) if is_section else value
         return TrialConfig.model_validate(values)
 
     @model_validator(mode="before")
@@ -375,12 +382,14 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _check_other_sides(self) -> Self:
+    def _check_inference(self) -> Self:
         also_at, size = self.inference.also_at, self.inference_size
         if size in also_at:
             raise ValueError(f"inference.also_at must not include the inference size, {size} px, got {also_at}")
         if len(set(also_at)) < len(also_at):
             raise ValueError(f"inference.also_at must not repeat a side, got {also_at}")
+        if self.inference.mirror and not any(stage.augment.hflip for stage in self.schedule):
+            raise ValueError("inference.mirror needs augment.hflip > 0 in a stage, got mirror: true and hflip: 0")
         return self
 
     @model_validator(mode="after")
@@ -400,12 +409,3 @@ class TrainingConfig(Section):
     """Held-out figure that decides which epoch's weights are kept. `accuracy`: share of correct samples. `log_loss`:
     mean of -log p(label), in nats."""
     trial: TrialConfig = TrialConfig()
-
-
-def _overlay(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """``values`` updated with ``others``; nested mappings are updated key by key."""
-    merged = dict(values)
-    for key, value in others.items():
-        inner = merged.get(key)
-        merged[key] = _overlay(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from raysearch.errors import StudyError
 
@@ -14,6 +14,10 @@ View = Literal[
     "student-fused",
     "teacher-final",
     "teacher-fused",
+    "student-final-mirror",
+    "student-fused-mirror",
+    "teacher-final-mirror",
+    "teacher-fused-mirror",
     "student-final-tencrop",
     "student-fused-tencrop",
     "teacher-final-tencrop",
@@ -22,6 +26,9 @@ View = Literal[
 """Weights and inference mode of one training, as a candidate for an ensemble."""
 VIEWS: tuple[View, ...] = get_args(View)
 """In the order of a library."""
+Crops = Literal["center", "mirror", "tencrop"]
+"""What a network sees of an image. Probabilities are the mean over the crops. `center`: the square image. `mirror`: the
+square image and its horizontal mirror image. `tencrop`: ten crops of a larger square."""
 
 
 class ViewParts(NamedTuple):
@@ -31,10 +38,14 @@ class ViewParts(NamedTuple):
     """`student` or `teacher`: whose weights."""
     is_fused: bool = False
     """Whether the probabilities are fused with those of the auxiliary head."""
-    is_tencrop: bool = False
-    """Whether the probabilities are the mean over ten crops of a larger square."""
+    crops: Crops = "center"
     side: int | None = None
     """Side of the square image, in pixels. None: the training's `inference_size`."""
+
+    @property
+    def mode(self) -> str:
+        """Name of the inference mode: `center`, `mirror`, `tencrop`, or the side, such as `40px`."""
+        return f"{self.side}px" if self.side else self.crops
 
     @property
     def kind(self) -> str:
@@ -42,21 +53,21 @@ class ViewParts(NamedTuple):
         return str(self._replace(side=None))
 
     def __str__(self) -> str:
-        crops = "-tencrop" if self.is_tencrop else f"-{self.side}px" if self.side else ""
-        return f"{self.role}-{'fused' if self.is_fused else 'final'}{crops}"
+        head = "fused" if self.is_fused else "final"
+        return f"{self.role}-{head}{'' if self.mode == 'center' else f'-{self.mode}'}"
 
 
-VIEW_PATTERN = "(student|teacher)-(final|fused)(-tencrop|-[1-9][0-9]*px)?"
+VIEW_PATTERN = "(student|teacher)-(final|fused)(-mirror|-tencrop|-[1-9][0-9]*px)?"
 """Matches the names in `VIEWS` and those at another side (`student-final-40px`)."""
 
 
 def view_parts(view: str) -> ViewParts:
     """Parse a view's name, which must match `VIEW_PATTERN`."""
     assert re.fullmatch(VIEW_PATTERN, view), f"{view!r}: not the name of a view"
-    role, head, *crops = view.split("-")
-    is_tencrop = crops == ["tencrop"]
-    side = int(crops[0].removesuffix("px")) if crops and not is_tencrop else None
-    return ViewParts(role, head == "fused", is_tencrop, side)
+    role, head, *rest = view.split("-")
+    mode = rest[0] if rest else "center"
+    side = int(mode.removesuffix("px")) if mode.endswith("px") else None
+    return ViewParts(role, head == "fused", cast(Crops, "center" if side else mode), side)
 
 
 @dataclass(frozen=True)

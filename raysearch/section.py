@@ -58,6 +58,15 @@ def describe_fault(section: type[BaseModel], item: ErrorDetails) -> str:
     return message if is_of_several_values else f"{message}, got {item['input']!r}"
 
 
+def overlay(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """``values`` updated with ``others``; nested mappings are updated key by key."""
+    merged = dict(values)
+    for key, value in others.items():
+        inner = merged.get(key)
+        merged[key] = overlay(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
 def _known_names(section: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Field names of the section at ``path`` below ``section``. The path may lead through lists and mappings."""
     keys = iter(path)

@@ -32,9 +32,8 @@ def read_facts(trial: TrialPaths) -> Facts:
 
 
 def name_forward_pass(view: str) -> str:
-    """The forward pass that a view needs, as a key of `latency_ms`: `center`, `tencrop` or `40px`."""
-    parts = view_parts(view)
-    return "tencrop" if parts.is_tencrop else f"{parts.side}px" if parts.side else "center"
+    """The forward pass that a view needs, as a key of `latency_ms`: `center`, `mirror`, `tencrop` or `40px`."""
+    return view_parts(view).mode
 
 
 def config_value(trial: TrialPaths, place: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raysearch.cli import application, run
-from raysearch.predict.manifest import Tta
+from raysearch.paths import Crops
 
 
 def command(
@@ -26,8 +26,11 @@ def command(
     ],
     split: Annotated[str, typer.Option(help="The split to score: train, val or test.")] = "test",
     tta: Annotated[
-        Tta | None,
-        typer.Option(help="Inference mode of every member: center crop or ten crops. Default: each member's own mode."),
+        Crops | None,
+        typer.Option(
+            help="Inference mode of every member: centre crop, mean over it and its mirror image, or ten crops. "
+            "Default: each member's own mode."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -10,14 +10,14 @@ from raysearch.evaluate.evaluation import evaluate
 from raysearch.evaluate.results import Evaluation
 from raysearch.evaluate.terminal import ROWS_SHOWN, confusion_table, confusions_table, figures_table, recalls_table
 from raysearch.io import display_path, write_text
+from raysearch.paths import Crops
 from raysearch.predict.checkpoint_set import load_set
 from raysearch.predict.inputs import open_split
-from raysearch.predict.manifest import Tta
 from raysearch.predict.table_file import check_out
 
 
 def score_set(
-    set_dir: Path, data: str, split: str, *, tta: Tta | None = None, out: Path | None = None, overwrite: bool = False
+    set_dir: Path, data: str, split: str, *, tta: Crops | None = None, out: Path | None = None, overwrite: bool = False
 ) -> None:
     """Score the set in ``set_dir`` on a split of ``data``; the arguments are the options of `raysearch.evaluate`.
 

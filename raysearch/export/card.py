@@ -120,7 +120,8 @@ def _members(manifest: Manifest) -> Iterator[str]:
     )
     yield "|---|---|---|---|---|---|"
     for member in manifest.members:
-        crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else ""
+        mirror = ", with its mirror image" if member.mirror else ""
+        crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else mirror
         gain = f"{100 * member.contribution['accuracy']:+.2f} points" if member.contribution else ""
         yield (
             f"| {member.name} | {member.weight:.4f} | {member.backbone} | {member.image_size} px{crops} | "

@@ -18,6 +18,7 @@ from raysearch.config import IMAGE_MEAN, IMAGE_STD
 from raysearch.errors import SetError
 from raysearch.io import display_path
 from raysearch.models import Outputs
+from raysearch.paths import Crops
 from raysearch.predict.checkpoint_set import CheckpointSet
 from raysearch.predict.manifest import OnnxEntry, OnnxInput
 
@@ -56,9 +57,9 @@ class Vote(nn.Module):
     def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
         normalised = {side: (pixels - self.mean) / self.std for side, pixels in zip(self.sides, images, strict=True)}
         weighted = []
-        for (folder, image_size, side), indices in self.runs.items():
-            network = self.networks[self.folders.index(folder)]
-            final, aux = _predict(network, normalised[side or image_size], image_size, is_tencrop=side is not None)
+        for run, indices in self.runs.items():
+            network = self.networks[self.folders.index(run.folder)]
+            final, aux = _predict(network, _make_crops(normalised[run.input_side], run.crops, run.image_size))
             weighted += [self._weigh(index, final, aux) for index in indices]
         probs = torch.stack(weighted).sum(0)
         # Dividing by the largest probability first keeps the powers from underflowing to zero.
@@ -149,9 +150,8 @@ def _to_pixels(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-def _predict(network: nn.Module, images: Tensor, image_size: int, *, is_tencrop: bool) -> tuple[Tensor, Tensor | None]:
-    """Probabilities [batch, classes] of the final and the auxiliary head; with TenCrop, the mean over the crops."""
-    crops = _ten_crops(images, image_size) if is_tencrop else [images]
+def _predict(network: nn.Module, crops: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Probabilities [batch, classes] of the final and the auxiliary head, the mean over the crops."""
     outputs: Outputs = network(torch.cat(crops))
     heads = (outputs.logits, outputs.aux_logits)
     final, aux = (
@@ -159,6 +159,13 @@ def _predict(network: nn.Module, images: Tensor, image_size: int, *, is_tencrop:
     )
     assert final is not None
     return final, aux
+
+
+def _make_crops(images: Tensor, crops: Crops, image_size: int) -> list[Tensor]:
+    """The crops of `raysearch.models.infer_crops`."""
+    if crops == "tencrop":
+        return _ten_crops(images, image_size)
+    return [images, images.flip(-1)] if crops == "mirror" else [images]
 
 
 def _ten_crops(images: Tensor, size: int) -> list[Tensor]:

@@ -3,7 +3,15 @@
 from raysearch.models import dual_selective_kernel, pyramidnet, small, wide_resnet
 from raysearch.models.build import build_classifier, check_backbone
 from raysearch.models.classifier import Classifier, Outputs
-from raysearch.models.inference import Inference, infer, infer_tencrop, normalise, tencrop_side
+from raysearch.models.inference import (
+    Inference,
+    infer,
+    infer_crops,
+    infer_mirrored,
+    infer_tencrop,
+    normalise,
+    tencrop_side,
+)
 from raysearch.models.projector import Projector
 from raysearch.models.sizes import check_sizes
 
@@ -20,6 +28,8 @@ __all__ = [
     "check_backbone",
     "check_sizes",
     "infer",
+    "infer_crops",
+    "infer_mirrored",
     "infer_tencrop",
     "normalise",
     "tencrop_side",

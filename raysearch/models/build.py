@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.errors import UserError
+from raysearch.models import wide_resnet
 from raysearch.models.classifier import AuxiliaryHead, Classifier
+
+HAS_BLOCK_DROPOUT = wide_resnet.NAMES
+"""Backbones with dropout inside their residual blocks."""
 
 
 def build_classifier(
@@ -18,6 +22,7 @@ def build_classifier(
     *,
     has_aux_head: bool,
     dropout: float = 0.0,
+    block_dropout: float = 0.0,
     drop_path_rate: float | None = None,
     aux_stage: int | None = None,
 ) -> Classifier:
@@ -27,7 +32,14 @@ def build_classifier(
     Raises `UserError` for an unknown name, an option or stage that the backbone does not have, or a backbone without
     stages.
     """
-    args = backbone_args(backbone, num_classes, image_size, dropout=dropout, drop_path_rate=drop_path_rate)
+    args = backbone_args(
+        backbone,
+        num_classes,
+        image_size,
+        dropout=dropout,
+        block_dropout=block_dropout,
+        drop_path_rate=drop_path_rate,
+    )
     try:
         model = timm.create_model(backbone, **args)
     except TypeError as error:
@@ -73,14 +85,30 @@ def _check_classifier(name: str, backbone: Any) -> nn.Module:
 
 
 def backbone_args(
-    backbone: str, num_classes: int, image_size: int, *, dropout: float = 0.0, drop_path_rate: float | None = None
+    backbone: str,
+    num_classes: int,
+    image_size: int,
+    *,
+    dropout: float = 0.0,
+    block_dropout: float = 0.0,
+    drop_path_rate: float | None = None,
 ) -> dict[str, Any]:
-    """Arguments of `timm.create_model` for ``backbone``. Raises `UserError` for an unknown name."""
+    """Arguments of `timm.create_model` for ``backbone``.
+
+    Raises `UserError` for an unknown name, or if ``block_dropout`` is not 0 and the backbone does not have it.
+    """
     if not timm.is_model(backbone):
         near = get_close_matches(backbone, timm.list_models(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "timm.list_models() lists the known names"
         raise UserError(f"trial.backbone: got {backbone!r}; {hint}")
     args: dict[str, Any] = {"num_classes": num_classes, "drop_rate": dropout}
+    if block_dropout:
+        if backbone not in HAS_BLOCK_DROPOUT:
+            raise UserError(
+                f"trial.block_dropout: got {block_dropout:g}, but {backbone!r} has no dropout in its blocks; set it to "
+                f"0, or use one of {', '.join(HAS_BLOCK_DROPOUT)}"
+            )
+        args["block_dropout"] = block_dropout
     if drop_path_rate is not None:
         args["drop_path_rate"] = drop_path_rate
     if timm.get_pretrained_cfg_value(backbone, "fixed_input_size"):

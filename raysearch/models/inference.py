@@ -13,6 +13,7 @@ from torchvision.transforms.v2.functional import ten_crop
 
 from raysearch.config import IMAGE_MEAN, IMAGE_STD
 from raysearch.models.classifier import Classifier
+from raysearch.paths import Crops
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -46,6 +47,11 @@ def infer(classifier: Classifier, images: np.ndarray, batch_size: int = 100) -> 
     return _infer(classifier, images, batch_size, lambda batch: (batch,))
 
 
+def infer_mirrored(classifier: Classifier, images: np.ndarray, batch_size: int = 100) -> Inference:
+    """Like `infer`, with the mean over each image and its horizontal mirror image."""
+    return _infer(classifier, images, batch_size, lambda batch: (batch, batch.flip(-1)))
+
+
 def infer_tencrop(classifier: Classifier, images: np.ndarray, image_size: int, batch_size: int = 100) -> Inference:
     """Like `infer`, with the mean over ten crops: four corners and centre of the image and of its mirror image.
 
@@ -53,6 +59,13 @@ def infer_tencrop(classifier: Classifier, images: np.ndarray, image_size: int, b
     ``image_size``: side of the crops; ``batch_size`` counts images, not crops.
     """
     return _infer(classifier, images, batch_size, lambda batch: ten_crop(batch, [image_size, image_size]))
+
+
+def infer_crops(classifier: Classifier, images: np.ndarray, crops: Crops, image_size: int) -> Inference:
+    """Like `infer`, `infer_mirrored` or `infer_tencrop`. ``image_size``: side of the network's square input."""
+    if crops == "tencrop":
+        return infer_tencrop(classifier, images, image_size)
+    return infer_mirrored(classifier, images) if crops == "mirror" else infer(classifier, images)
 
 
 def tencrop_side(image_size: int, share: float) -> int:

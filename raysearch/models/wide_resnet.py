@@ -1,6 +1,7 @@
 """Wide residual networks for small images (Zagoruyko and Komodakis 2016): wrn_<depth>_<width>.
 
-Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no down-sampling in the stem, depth = 6 n + 4.
+Pre-activation blocks BN-ReLU-conv-BN-ReLU-conv, no down-sampling in the stem, depth = 6 n + 4. `block_dropout` is the
+probability of dropout before the second convolution of every block (section 2.4).
 """
 
 from typing import Any
@@ -16,11 +17,12 @@ from raysearch.models.preactivation import PreActivationNet
 class WideBlock(nn.Module):
     """Two 3x3 convolutions, each after batch norm and ReLU, and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         changes = stride > 1 or inputs != outputs
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
@@ -30,22 +32,28 @@ class WideBlock(nn.Module):
         active = F.relu(self.norm1(x))
         # If the shape changes, the shortcut starts after the activation, as in the authors' code.
         shortcut = x if self.shortcut is None else self.shortcut(active)
-        return self.conv2(F.relu(self.norm2(self.conv1(active)))) + shortcut
+        return self.conv2(self.dropout(F.relu(self.norm2(self.conv1(active))))) + shortcut
 
 
 class WideResNet(PreActivationNet):
     """A stem and three stages with 16, 32 and 64 times ``width`` channels."""
 
     def __init__(
-        self, depth: int = 16, width: int = 4, num_classes: int = 10, in_chans: int = 3, drop_rate: float = 0.0
+        self,
+        depth: int = 16,
+        width: int = 4,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        drop_rate: float = 0.0,
+        block_dropout: float = 0.0,
     ) -> None:
         super().__init__(num_classes)
         assert (depth - 4) % 6 == 0, f"depth = 6 n + 4 must hold, got {depth}"
         self.conv_stem = nn.Conv2d(in_chans, 16, 3, 1, 1, bias=False)
         inputs, reduction = 16, 1
         for outputs, stride in ((16 * width, 1), (32 * width, 2), (64 * width, 2)):
-            blocks: list[nn.Module] = [WideBlock(inputs, outputs, stride)]
-            blocks += [WideBlock(outputs, outputs, 1) for _ in range((depth - 4) // 6 - 1)]
+            blocks: list[nn.Module] = [WideBlock(inputs, outputs, stride, block_dropout)]
+            blocks += [WideBlock(outputs, outputs, 1, block_dropout) for _ in range((depth - 4) // 6 - 1)]
             inputs, reduction = outputs, reduction * stride
             self.add_stage(blocks, outputs, reduction)
         self.finish(drop_rate)

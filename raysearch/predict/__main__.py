@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from raysearch.cli import application, run
-from raysearch.predict.manifest import Tta
+from raysearch.paths import Crops
 
 
 def command(
@@ -45,9 +45,10 @@ def command(
         int, typer.Option(min=0, help="Add columns top1, top1_prob, ... for the K most probable classes.")
     ] = 0,
     tta: Annotated[
-        Tta | None,
+        Crops | None,
         typer.Option(
-            help="Test-time augmentation for all members: one centre crop or ten crops. Default: as each was selected."
+            help="Test-time augmentation for all members: one centre crop, mean over it and its mirror image, or ten "
+            "crops. Default: as each was selected."
         ),
     ] = None,
     raw: Annotated[

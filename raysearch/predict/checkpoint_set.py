@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +13,22 @@ from safetensors.torch import load_file
 from raysearch.ensemble.calibration import scale_probs
 from raysearch.errors import SetError, UserError
 from raysearch.io import display_path
-from raysearch.models import Classifier, Inference, build_classifier, infer, infer_tencrop, tencrop_side
-from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_WEIGHTS, SetPaths
+from raysearch.models import Classifier, Inference, build_classifier, infer_crops, tencrop_side
+from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_WEIGHTS, Crops, SetPaths
 from raysearch.predict.integrity import check_files, read_manifest
-from raysearch.predict.manifest import Manifest, MemberEntry, Tta
+from raysearch.predict.manifest import Manifest, MemberEntry
 
-Run: TypeAlias = tuple[str, int, int | None]
-"""One pass over the images: the model's folder, its input size in pixels, and the TenCrop square's side or None."""
+
+class Run(NamedTuple):
+    """One pass over the images."""
+
+    folder: str
+    """Folder of the model"""
+    image_size: int
+    """Side of the network's square input, in pixels"""
+    crops: Crops
+    input_side: int
+    """Side of the square images, in pixels: that of the TenCrop square, or ``image_size``"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,8 @@ class CheckpointSet:
         runs: dict[Run, list[int]] = {}
         for index, member in enumerate(self.members):
             for folder in member.folders:
-                runs.setdefault((folder, member.image_size, member.tencrop_side), []).append(index)
+                run = Run(folder, member.image_size, member.crops, member.input_side)
+                runs.setdefault(run, []).append(index)
         return runs
 
     def predict(self, images: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -69,7 +79,8 @@ class CheckpointSet:
         """
         probs = np.zeros((len(self.members), len(images[self.image_sizes[0]]), len(self.classes)))
         for run, shares in self.runs.items():
-            inference = self._infer(run, images[run[2] or run[1]])
+            classifier = self.classifiers[run.folder]
+            inference = infer_crops(classifier, images[run.input_side], run.crops, run.image_size)
             for index in shares:
                 member = self.members[index]
                 probs[index] += _probs(inference, member).astype(np.float64) / len(member.models)
@@ -83,8 +94,8 @@ class CheckpointSet:
         """``probs`` of `predict` scaled by the set's temperature, float64 [samples, classes]; same best class."""
         return scale_probs(probs, self.manifest.temperature)
 
-    def with_tta(self, tta: Tta) -> "CheckpointSet":
-        """The same set, but every member uses ``tta``, whatever its view. `image_sizes` change accordingly.
+    def with_tta(self, tta: Crops) -> "CheckpointSet":
+        """The same set, but every member uses the crops ``tta``, whatever its view. `image_sizes` change accordingly.
 
         The stored figures and the temperature were measured with the members' own inference modes.
         """
@@ -98,11 +109,6 @@ class CheckpointSet:
 
     def _with_members(self, members: list[MemberEntry]) -> "CheckpointSet":
         return replace(self, manifest=self.manifest.model_copy(update={"members": members}))
-
-    def _infer(self, run: Run, images: np.ndarray) -> Inference:
-        folder, image_size, side = run
-        classifier = self.classifiers[folder]
-        return infer(classifier, images) if side is None else infer_tencrop(classifier, images, image_size)
 
 
 def load_set(root: Path) -> CheckpointSet:
@@ -133,11 +139,9 @@ def _probs(inference: Inference, member: MemberEntry) -> np.ndarray:
     return inference.final if member.aux_fusion is None else inference.fused(member.aux_fusion)
 
 
-def _set_tta(member: MemberEntry, tta: Tta) -> MemberEntry:
-    if tta == "center":
-        return member.model_copy(update={"tencrop_side": None})
+def _set_tta(member: MemberEntry, tta: Crops) -> MemberEntry:
     side = member.tencrop_side or tencrop_side(member.image_size, member.tencrop_share)
-    return member.model_copy(update={"tencrop_side": side})
+    return member.model_copy(update={"mirror": tta == "mirror", "tencrop_side": side if tta == "tencrop" else None})
 
 
 def _load_classifier(

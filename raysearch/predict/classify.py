@@ -10,9 +10,9 @@ from rich.console import Console
 
 from raysearch.errors import DataError, UserError
 from raysearch.io import display_path
+from raysearch.paths import Crops
 from raysearch.predict.checkpoint_set import load_set
 from raysearch.predict.inputs import First, Images, open_images
-from raysearch.predict.manifest import Tta
 from raysearch.predict.progress import predict_batches
 from raysearch.predict.table import Columns, format_table
 from raysearch.predict.table_file import WRITERS, TableWriter, check_out, open_table_file
@@ -30,7 +30,7 @@ def classify(
     out: Path | None = None,
     is_submission: bool = False,
     top_k: int = 0,
-    tta: Tta | None = None,
+    tta: Crops | None = None,
     raw: bool = False,
     skip_broken: bool = False,
     overwrite: bool = False,

@@ -102,11 +102,13 @@ def _find_inconsistencies(manifest: Manifest) -> list[str]:
 def _member_faults(member: MemberEntry, manifest: Manifest) -> Iterator[str]:
     yield from (f"{name!r} must be listed in files" for name in member.files if name not in manifest.files)
     view = view_parts(member.view)
-    if view.is_tencrop == (member.tencrop_side is None) or member.input_side < member.image_size:
+    if (view.crops == "tencrop") == (member.tencrop_side is None) or member.input_side < member.image_size:
         yield (
             f"tencrop_side must be at least image_size ({member.image_size}) for a TenCrop view and null for other "
             f"views, got {member.tencrop_side}"
         )
+    if (view.crops == "mirror") != member.mirror:
+        yield f"mirror must be true for a mirror view and false for other views, got {member.mirror}"
     if view.side not in (None, member.image_size):
         yield f"image_size must be {view.side} for view {member.view}, got {member.image_size}"
     if view.is_fused == (member.aux_fusion is None):

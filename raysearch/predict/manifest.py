@@ -1,21 +1,17 @@
 """The manifest of a checkpoint set, `ensemble.json`: members, weights, figures, and a SHA-256 for every file."""
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from raysearch.config import DataConfig, Positive, Probability
-from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEW_PATTERN, view_parts
+from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, VIEW_PATTERN, Crops, view_parts
 from raysearch.section import Section
 
 FORMAT_VERSION: Final = 2
 """Increases when readers of the previous format can no longer read the new one."""
 Side = Annotated[int, Field(ge=1)]
 """Side of a square image, in pixels."""
-
-
-Tta: TypeAlias = Literal["center", "tencrop"]
-"""Test-time augmentation: the centre square once, or ten crops of a larger square."""
 
 
 class _Stored(Section):
@@ -51,6 +47,8 @@ class MemberEntry(_Stored):
     """Side of the network's square input, in pixels."""
     tencrop_side: Side | None = None
     """Side in pixels of the square from which a TenCrop view takes its crops; None in other views."""
+    mirror: bool = False
+    """Whether the probabilities are the mean over an image and its horizontal mirror image, as in a mirror view."""
     tencrop_share: Annotated[float, Field(gt=0, lt=1)] = 0.875
     """Ratio of the crop's side to the square's side, for `--tta tencrop`."""
     aux_fusion: Probability | None
@@ -65,6 +63,10 @@ class MemberEntry(_Stored):
     @property
     def is_fused(self) -> bool:
         return view_parts(self.view).is_fused
+
+    @property
+    def crops(self) -> Crops:
+        return "tencrop" if self.tencrop_side else "mirror" if self.mirror else "center"
 
     @property
     def input_side(self) -> int:

@@ -1,4 +1,4 @@
-"""Inference modes: the default size, TenCrop, and other image sizes."""
+"""Inference modes: the default size, mirror images, TenCrop, and other image sizes."""
 
 import time
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysearch.config import TrialConfig
-from raysearch.models import Classifier, Inference, infer, infer_tencrop, tencrop_side
-from raysearch.paths import ViewParts
+from raysearch.models import Classifier, Inference, infer_crops, tencrop_side
+from raysearch.paths import Crops, ViewParts
 
-TEN_CROPS = 10
+CROPS_PER_IMAGE: dict[Crops, int] = {"center": 1, "mirror": 2, "tencrop": 10}
 
 
 @dataclass(frozen=True)
@@ -17,26 +17,32 @@ class InferenceMode:
     """How images are shown to a network. Each mode has its own views."""
 
     name: str
-    """Its key in `latency_ms`: `center`, `tencrop`, or the side, such as `40px`"""
+    """Its key in `latency_ms`: `center`, `mirror`, `tencrop`, or the side, such as `40px`"""
     side: int
     """Side of the square input images, in pixels"""
-    crop: int | None = None
+    crops: Crops = "center"
+    crop_side: int | None = None
     """Side of the ten crops, in pixels; None: the image is not cropped"""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's square input, in pixels."""
+        return self.crop_side or self.side
 
     @property
     def pixels(self) -> int:
         """Pixels that a network processes per image."""
-        return self.side**2 if self.crop is None else TEN_CROPS * self.crop**2
+        return CROPS_PER_IMAGE[self.crops] * self.image_size**2
 
     def view(self, role: str, is_fused: bool) -> str:
         """The name of a role's view, of the final head or fused with the auxiliary head."""
-        is_other_side = self.crop is None and self.name != "center"
-        return str(ViewParts(role, is_fused, self.crop is not None, self.side if is_other_side else None))
+        is_other_side = self.name == f"{self.side}px"
+        return str(ViewParts(role, is_fused, self.crops, self.side if is_other_side else None))
 
     def infer(self, classifier: Classifier, images: np.ndarray) -> tuple[Inference, float]:
         """Inference on uint8 images [samples, side, side, 3], and the milliseconds per image."""
         began = time.perf_counter()
-        inference = infer(classifier, images) if self.crop is None else infer_tencrop(classifier, images, self.crop)
+        inference = infer_crops(classifier, images, self.crops, self.image_size)
         return inference, 1000 * (time.perf_counter() - began) / len(images)
 
 
@@ -47,11 +53,8 @@ def default_inference_mode(trial: TrialConfig) -> InferenceMode:
 
 def other_inference_modes(trial: TrialConfig) -> tuple[InferenceMode, ...]:
     """The modes in which the kept weights are evaluated at the end of a training."""
-    inference = trial.inference
-    sides = tuple(InferenceMode(f"{side}px", side) for side in inference.also_at)
-    if not inference.tencrop:
-        return sides
-    tencrop = InferenceMode(
-        "tencrop", tencrop_side(trial.inference_size, inference.tencrop_share), trial.inference_size
-    )
-    return tencrop, *sides
+    inference, size = trial.inference, trial.inference_size
+    modes = [InferenceMode("mirror", size, "mirror")] if inference.mirror else []
+    if inference.tencrop:
+        modes.append(InferenceMode("tencrop", tencrop_side(size, inference.tencrop_share), "tencrop", size))
+    return *modes, *(InferenceMode(f"{side}px", side) for side in inference.also_at)

@@ -291,7 +291,7 @@ class Training:
         return figures
 
     def _run_other_modes(self) -> None:
-        """Write the predictions of the kept weights in the other inference modes (TenCrop, other sides)."""
+        """Write the predictions of the kept weights in the other inference modes (mirror, TenCrop, other sides)."""
         if not (modes := other_inference_modes(self.trial)):
             return
         figures: dict[str, Any] = {}

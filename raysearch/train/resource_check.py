@@ -143,6 +143,7 @@ def check_fit(trial: TrialConfig, num_classes: int) -> None:
                 size,
                 has_aux_head=trial.has_aux_head,
                 dropout=trial.dropout,
+                block_dropout=trial.block_dropout,
                 drop_path_rate=trial.drop_path_rate,
                 aux_stage=trial.aux_stage,
             )

@@ -52,6 +52,7 @@ class Task:
             config.inference_size,
             has_aux_head=config.has_aux_head,
             dropout=config.dropout,
+            block_dropout=config.block_dropout,
             drop_path_rate=config.drop_path_rate,
             aux_stage=config.aux_stage,
         )

@@ -55,6 +55,14 @@ def test_latency_is_counted_once_for_all_views_of_the_same_pass(study, library):
     assert sum(costs.values()) <= 3.0
 
 
+def test_a_pass_over_the_mirror_images_is_counted_once_for_both_heads_and_apart_from_the_center(study, write_view):
+    for view, strength in (("student-final", 0.5), ("student-final-mirror", 1.0), ("student-fused-mirror", 1.0)):
+        write_view(0, view, strength=strength)
+    write_json(study.trial(0).result, {"state": "COMPLETE", "latency_ms": {"center": 1.0, "mirror": 2.0}})
+    for limit, members in ((3.0, 3), (2.5, 2), (1.5, 1)):
+        assert built(study, method="uniform", max_latency_ms=limit).uniform.members == members
+
+
 def test_a_trial_without_the_figure_is_left_out_and_named(study, library, write_view):
     write_json(study.trial(3).result, {"state": "COMPLETE", "num_parameters": None})
     found = built(study, rounds=10, max_parameters=1000)

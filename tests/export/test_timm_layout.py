@@ -14,27 +14,30 @@ CLASSES = ("ant", "bee", "cat")
 
 
 @pytest.mark.parametrize(
-    ("backbone", "image_size", "has_aux_head"),
+    ("backbone", "image_size", "has_aux_head", "block_dropout"),
     [
-        ("wrn_10_1", 16, True),
-        ("resnet10_small", 32, True),
-        ("efficientnet_b0_small", 32, False),
-        ("resnet10t", 32, True),
-        ("deit_tiny_patch16_224", 32, False),
+        ("wrn_10_1", 16, True, 0.0),
+        ("wrn_10_1", 16, False, 0.2),
+        ("resnet10_small", 32, True, 0.0),
+        ("efficientnet_b0_small", 32, False, 0.0),
+        ("resnet10t", 32, True, 0.0),
+        ("deit_tiny_patch16_224", 32, False, 0.0),
     ],
 )
 def test_plain_timm_gives_the_logits_of_the_trained_classifier(
-    tmp_path: Path, backbone: str, image_size: int, has_aux_head: bool
+    tmp_path: Path, backbone: str, image_size: int, has_aux_head: bool, block_dropout: float
 ) -> None:
     torch.manual_seed(0)
-    classifier = build_classifier(backbone, len(CLASSES), image_size, has_aux_head=has_aux_head).eval()
+    classifier = build_classifier(
+        backbone, len(CLASSES), image_size, has_aux_head=has_aux_head, block_dropout=block_dropout
+    ).eval()
     for value in classifier.state_dict().values():
         if value.is_floating_point():
             value.add_(0.05 * torch.rand_like(value))  # a tensor that is not loaded then differs
     save_file(classifier.state_dict(), tmp_path / "student.safetensors")
     method = {"aux_weight": 0.4 if has_aux_head else 0.0}
     config = TrainingConfig.model_validate(
-        {"trial": {"backbone": backbone, "image_size": image_size, "method": method}}
+        {"trial": {"backbone": backbone, "image_size": image_size, "method": method, "block_dropout": block_dropout}}
     )
     folder = tmp_path / "it's a #member"
     weights = Weights("0000-student", tmp_path / "student.safetensors", config, image_size, has_aux_head)

@@ -158,10 +158,11 @@ def test_unlisted_files_are_ignored(spoilt: Path) -> None:
     assert len(load_set(spoilt).members) == 4
 
 
-def test_a_set_without_the_field_of_tencrop_is_read_as_before(
-    spoilt: Path, small_set: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None]
+@pytest.mark.parametrize("field", ["tencrop_side", "mirror"])
+def test_a_set_without_the_field_of_several_crops_is_read_as_before(
+    spoilt: Path, small_set: Path, edit: Callable[[Callable[[dict[str, Any]], object]], None], field: str
 ) -> None:
-    edit(lambda manifest: [member.pop("tencrop_side") for member in manifest["members"]])
+    edit(lambda manifest: [member.pop(field) for member in manifest["members"]])
     old = load_set(spoilt)
     assert old.manifest == load_set(small_set).manifest
     assert old.image_sizes == (16, 32)
@@ -177,6 +178,9 @@ def test_a_set_without_the_field_of_tencrop_is_read_as_before(
         ),
         ({"view": "teacher-fused-tencrop", "tencrop_side": 15}, r"at least image_size \(16\).*, got 15"),
         ({"view": "teacher-fused-fivecrop"}, r"members\.0\.view: string should match"),
+        ({"mirror": True}, r"0000-teacher-fused: mirror must be true for a mirror view and false .*, got True"),
+        ({"view": "teacher-fused-mirror"}, r"mirror must be true for a mirror view .*, got False"),
+        ({"view": "teacher-fused-mirror", "mirror": True, "tencrop_side": 20}, r"tencrop_side must be .*, got 20"),
         ({"view": "teacher-final-tencrop", "tencrop_side": 20}, r"aux_fusion must be a number for a fused view"),
     ],
 )
@@ -244,12 +248,23 @@ def test_tta_tencrop_uses_ten_crops_for_every_member_and_center_uses_none(small_
     np.testing.assert_array_equal(again.predict(images), loaded.predict(images))
 
 
+def test_tta_mirror_uses_the_mirror_images_for_every_member(small_set: Path) -> None:
+    loaded = load_set(small_set)
+    mirror = loaded.with_tta("tencrop").with_tta("mirror")
+    assert mirror.image_sizes == loaded.image_sizes
+    images = {size: pixels[:6] for size, pixels in held_out(loaded).items()}
+    flipped = {size: pixels[:, :, ::-1] for size, pixels in images.items()}
+    expected = (loaded.predict(images) + loaded.predict(flipped)) / 2
+    np.testing.assert_allclose(mirror.predict(images), expected, atol=1e-6)
+    np.testing.assert_array_equal(mirror.with_tta("center").predict(images), loaded.predict(images))
+
+
 def test_views_of_the_same_weights_share_a_pass(small_set: Path) -> None:
     runs = load_set(small_set).runs
     assert runs == {
-        ("members/0000-teacher", 16, None): [0, 1],
-        ("members/0001-student", 32, None): [2],
-        ("members/0002-student", 32, None): [3],
+        ("members/0000-teacher", 16, "center", 16): [0, 1],
+        ("members/0001-student", 32, "center", 32): [2],
+        ("members/0002-student", 32, "center", 32): [3],
     }
 
 

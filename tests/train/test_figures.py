@@ -69,7 +69,8 @@ def test_the_best_fusion_weight_may_be_either_end():
     ("mode", "suffix"),
     [
         (InferenceMode("center", 32), ""),
-        (InferenceMode("tencrop", 37, 32), "-tencrop"),
+        (InferenceMode("mirror", 32, "mirror"), "-mirror"),
+        (InferenceMode("tencrop", 37, "tencrop", 32), "-tencrop"),
         (InferenceMode("40px", 40), "-40px"),
     ],
 )

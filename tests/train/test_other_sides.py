@@ -25,9 +25,9 @@ SIDES = {"inference": {"also_at": [24, 20]}}
 
 @pytest.fixture(scope="module")
 def seen(finished, digits, tmp_path_factory):
-    """The training of `finished`, also evaluated at 20 and 24 pixels and with TenCrop: its folder and result."""
+    """Folder and result of the training of `finished`, also evaluated mirrored, with TenCrop, and at 20 and 24 px."""
     training, _, _ = finished
-    inference = training.trial.inference.model_copy(update={"also_at": [24, 20], "tencrop": True})
+    inference = training.trial.inference.model_copy(update={"also_at": [24, 20], "mirror": True, "tencrop": True})
     training = training.model_copy(update={"trial": training.trial.model_copy(update={"inference": inference})})
     paths = TrialPaths(tmp_path_factory.mktemp("sides") / "0003")
     torch.set_num_threads(1)
@@ -73,10 +73,11 @@ def test_every_stored_view_has_its_figures_in_the_result(seen):
         "teacher-fused",
         "teacher-fused-20px",
         "teacher-fused-24px",
+        "teacher-fused-mirror",
         "teacher-fused-tencrop",
     ]
     assert set(result["views"]) == set(paths.stored_views())
-    assert len(result["views"]) == 16
+    assert len(result["views"]) == 20
     for view, figures in result["views"].items():
         stored = read_predictions(paths.predictions(view))
         assert figures["accuracy"] == pytest.approx(accuracy(stored.probs, stored.labels))
@@ -93,7 +94,7 @@ def test_other_inference_modes_do_not_change_the_training(seen, finished, metric
 
 def test_each_inference_mode_has_a_latency(seen):
     latency_ms = seen[1]["latency_ms"]
-    assert set(latency_ms) == {"center", "tencrop", "20px", "24px"}
+    assert set(latency_ms) == {"center", "mirror", "tencrop", "20px", "24px"}
     assert all(0 < value < 1000 for value in latency_ms.values())
     # Ten crops of 16 px are ten times as much to compute: something is left of it, however busy the machine.
     assert latency_ms["tencrop"] > 2 * latency_ms["center"]
@@ -178,6 +179,16 @@ def test_an_earlier_stage_may_be_trained_at_one_of_the_sides():
     assert list_image_sizes(trial) == (24, 32, 48)
 
 
+def test_mirror_images_without_flips_in_the_training_are_refused():
+    mirror = {"inference": {"mirror": True}}
+    for flips in ({"augment": {"hflip": 0}}, {"epochs": None, "stages": [{"epochs": 1, "augment": {"hflip": 0}}]}):
+        with pytest.raises(UserError, match=r"inference\.mirror needs augment\.hflip > 0 in a stage, got .*hflip: 0$"):
+            validate(TrialConfig, mirror | flips, "a.yaml", "trial")
+    stages = [{"epochs": 1}, {"epochs": 1, "augment": {"hflip": 0}}]
+    trial = TrialConfig.model_validate(mirror | {"stages": stages})
+    assert [stage.augment.hflip for stage in trial.schedule] == [0.5, 0]
+
+
 def test_a_backbone_that_cannot_take_a_side_is_refused_with_the_others_faults():
     trial = TrialConfig.model_validate({"backbone": "convnext_atto", "image_size": 64, "method": {"aux_weight": 0}})
     sides = trial.inference.model_copy(update={"also_at": [72, 8]})
@@ -199,10 +210,10 @@ def test_a_transformer_with_one_size_does_not_accept_other_sides():
 
 def test_other_sides_are_included_in_the_estimates_of_time_and_disk():
     cost = Cost(0, 10, 0, 0, 0, 0.0, Seconds(step=0.0, pixel=0.0, evaluation=1.0, batch_size=2))
-    trial = TrialConfig.model_validate({"epochs": 1, "inference": {"also_at": [40], "tencrop": True}})
+    trial = TrialConfig.model_validate({"epochs": 1, "inference": {"also_at": [40], "mirror": True, "tencrop": True}})
     both = 2 * 7
     assert default_inference_mode(trial).pixels == 32**2
-    assert cost.training_s(trial, train=50, held_out=7) == both * (11 * 32**2 + 40**2)
+    assert cost.training_s(trial, train=50, held_out=7) == both * ((1 + 2 + 10) * 32**2 + 40**2)
     plain = TrialConfig(epochs=1)
     views = 2 * 2 * 7 * (4 * 5 + 40)
-    assert cost.predictions_bytes(trial, 7, 5) - cost.predictions_bytes(plain, 7, 5) == 2 * views
+    assert cost.predictions_bytes(trial, 7, 5) - cost.predictions_bytes(plain, 7, 5) == 3 * views

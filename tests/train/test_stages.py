@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from raysearch.config import DataConfig, TrainingConfig, TrialConfig
 from raysearch.data.dataset import open_dataset
 from raysearch.errors import PredictionsError
-from raysearch.paths import VIEWS, TrialPaths
+from raysearch.paths import VIEWS, TrialPaths, view_parts
 from raysearch.predictions import read_predictions
 from raysearch.train.loop import Diverged, Training, train
 from raysearch.train.result import write_result
@@ -193,18 +193,18 @@ def test_gradients_that_overflow_in_the_last_step_are_found_by_the_evaluation(co
         training.run()
 
 
-def test_tencrop_runs_once_with_the_kept_weights(config, digits, folder, host):
-    training = config(inference={"tencrop": True})
+def test_several_crops_run_once_with_the_kept_weights(config, digits, folder, host):
+    training = config(inference={"mirror": True, "tencrop": True})
     train(training, digits, folder, host())
     result = write_result(folder, 0, "COMPLETE", "accuracy", 3, "wrn_10_1", {})
     assert set(result["views"]) == set(VIEWS)
     for view in VIEWS:
         stored = read_predictions(folder.predictions(view))
         assert result["views"][view]["accuracy"] == pytest.approx((stored.probs.argmax(1) == stored.labels).mean())
-        center = view.removesuffix("-tencrop")
+        center = str(view_parts(view)._replace(crops="center"))
         assert result["views"][view]["epoch"] == result["views"][center]["epoch"]
         assert stored.weights_sha256 == read_predictions(folder.predictions(center)).weights_sha256
-    assert "tencrop" not in result
+    assert {"mirror", "tencrop"}.isdisjoint(result)
 
 
 def test_tencrop_runs_after_a_process_died_before_it(config, digits, folder, host, monkeypatch):

@@ -14,7 +14,7 @@ from raysearch.predictions import read_predictions
 from raysearch.train.figures import accuracy, log_loss, select_best_evaluation
 from raysearch.train.loop import Diverged, train
 
-CENTER_VIEWS = [view for view in VIEWS if not view_parts(view).is_tencrop]
+CENTER_VIEWS = [view for view in VIEWS if view_parts(view).crops == "center"]
 
 
 @pytest.fixture

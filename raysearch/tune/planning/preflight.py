@@ -240,5 +240,6 @@ def _network_key(trial: TrialConfig) -> tuple[Any, ...]:
         trial.has_aux_head,
         trial.aux_stage,
         trial.dropout,
+        trial.block_dropout,
         trial.drop_path_rate,
     )

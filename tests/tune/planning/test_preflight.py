@@ -67,6 +67,15 @@ def test_an_option_that_no_backbone_of_the_space_has_is_refused() -> None:
         check(make_space(backbone="wrn_10_1", batch_size=5, drop_path_rate=0.1))
 
 
+def test_dropout_in_the_blocks_is_checked_for_every_backbone_of_the_space() -> None:
+    backbones = {"choice": ["wrn_10_1", "resnet10_small"]}
+    with pytest.raises(UserError) as refused:
+        check(make_space(backbone=backbones, batch_size=5, block_dropout={"choice": [0.0, 0.2]}, first=[{}] * 8))
+    assert [fault.partition(";")[0] for fault in refused.value.faults] == [
+        "toy.yaml: trial.block_dropout: got 0.2, but 'resnet10_small' has no dropout in its blocks"
+    ]
+
+
 def test_every_stage_is_checked() -> None:
     stages = [{"epochs": 1}, {"epochs": 1, "image_size": 8}, {"epochs": 1, "batch_size": 60}]
     space = make_space(backbone="densenet121", batch_size=5, stages=stages, method={"aux_weight": 0.0})

@@ -13,9 +13,9 @@ Truth is thus a property of one selection, not a mean over libraries. It is meas
 generator. The logits of a candidate are the signal of the label plus Gaussian noise. One part of the noise is shared by
 all candidates, one by the views of a trial, and the rest is the candidate's own.
 
-FOLDER keeps the results of the cross-fits, one file for each cell. A later run computes the intervals of stored cells
-again, without simulating them. Seeds are fixed, so a cell has the same libraries in every run. The table gives the share
-of the intervals that cover their target, in percent, and the mean bias of the figure in points.
+FOLDER keeps the results of the cross-fits, one file for each cell. A later run simulates only libraries that are not
+stored yet, and computes all intervals again. Seeds are fixed, so a cell has the same libraries in every run. The table
+gives the share of the intervals that cover their target, in percent, and the mean bias of the figures in points.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from raysearch.ensemble.comparison import BASELINE_MEAN, ENSEMBLE, SINGLE, cross_fit_recipe
+from raysearch.ensemble.estimate import usable_folds
 from raysearch.ensemble.intervals import bootstrap_gain, share_interval
 from raysearch.ensemble.methods import BoundRecipe
 from raysearch.ensemble.recipe import Recipe
@@ -136,32 +137,30 @@ def draw_probs(kind: Kind, labels: np.ndarray, classes: int, rng: np.random.Gene
     return np.stack(probs)
 
 
-def simulate(cell: Cell, libraries: int, fresh: int = FRESH) -> Readings:
-    """Draw the cell's libraries and put each through the recipe."""
+def simulate(cell: Cell, numbers: range, fresh: int = FRESH) -> Readings:
+    """Draw the cell's libraries of these ``numbers``, counted from 1, and put each through the recipe."""
     kind, bound, rng = KINDS[cell.kind], BoundRecipe(RECIPE), cell.rng(0)
     fresh_labels = np.arange(fresh) % cell.classes
     blocks = [slice(start, start + _ROWS) for start in range(0, fresh, _ROWS)]
     fresh_probs = [draw_probs(kind, fresh_labels[block], cell.classes, rng) for block in blocks]
 
-    def measure_truth(weights: np.ndarray) -> float:
-        chosen = np.flatnonzero(weights)
-        shares = weights[chosen].astype(np.float32)
-        right = 0
+    @cache
+    def measure_truth(weights: tuple[float, ...]) -> float:
+        shares, right = np.array(weights, dtype=np.float32), 0
         for block, probs in zip(blocks, fresh_probs, strict=True):
-            mean = sum(share * probs[member] for share, member in zip(shares, chosen, strict=True))
-            right += np.count_nonzero(mean.argmax(axis=1) == fresh_labels[block])
+            mean = (shares @ probs.reshape(len(probs), -1)).reshape(probs.shape[1:])
+            right += int(np.count_nonzero(mean.argmax(axis=1) == fresh_labels[block]))
         return right / fresh
 
-    hits, true, folds = [], [], 0
+    hits, true = [], []
     labels = np.arange(cell.samples) % cell.classes
-    for number in range(1, libraries + 1):
+    for number in numbers:
         library = Candidates.from_probs(list(draw_probs(kind, labels, cell.classes, cell.rng(number))), labels)
         crossed = cross_fit_recipe(bound, library)
         best, mean = bound.weigh_best(library, 1), bound.weigh_best(library, RECIPE.best_n)
-        true.append([measure_truth(weights) for weights in (bound.select(library).weights, best, mean)])
+        true.append([measure_truth(tuple(weights)) for weights in (bound.select(library).weights, best, mean)])
         hits.append([crossed.outcomes[selector].hits.astype(np.int8) for selector in SELECTORS])
-        folds = crossed.folds
-    return Readings(np.array(hits), np.array(true), folds)
+    return Readings(np.array(hits), np.array(true), usable_folds(labels, RECIPE.folds))
 
 
 def measure(readings: Readings) -> Coverage:
@@ -189,17 +188,26 @@ def measure(readings: Readings) -> Coverage:
 
 
 def read_or_simulate(cell: Cell, folder: Path, libraries: int) -> Readings:
-    """The readings of ``folder``, or of a simulation that is then stored there."""
-    path = folder / f"{cell.name}-{libraries}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return Readings(stored["hits"], stored["true"], int(stored["folds"]))
-    readings = simulate(cell, libraries)
+    """The readings that ``folder`` stores; the missing ones are simulated and stored there."""
+    path = folder / f"{cell.name}.npz"
+    stored = _read(path) if path.is_file() else None
+    done = len(stored.true) if stored else 0
+    if stored and done >= libraries:
+        return Readings(stored.hits[:libraries], stored.true[:libraries], stored.folds)
+    readings = simulate(cell, range(done + 1, libraries + 1))
+    if stored:
+        hits, true = np.concatenate([stored.hits, readings.hits]), np.concatenate([stored.true, readings.true])
+        readings = Readings(hits, true, stored.folds)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part.npz")
+    aside = folder / f".{cell.name}.npz"
     np.savez_compressed(aside, hits=readings.hits, true=readings.true, folds=readings.folds)
     aside.rename(path)
     return readings
+
+
+def _read(path: Path) -> Readings:
+    with np.load(path) as stored:
+        return Readings(stored["hits"], stored["true"], int(stored["folds"]))
 
 
 COLUMNS = ("library", "samples", "classes", "accuracy", "gain", "mean's gain", "bias", "gain's bias", "gain's width")

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from raysearch.ensemble.calibration import calibrate, expected_calibration_error, fit_temperature, scale_probs
+from raysearch.ensemble.calibration import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    scale_probs,
+)
+from raysearch.ensemble.comparison import ENSEMBLE, cross_fit_recipe
+from raysearch.ensemble.methods import BoundRecipe
+from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.selection import Candidates, log_losses, weighted_mean
 
 
 def drawn(rng, samples=20_000, classes=4, temperature=1.0):

@@ -15,12 +15,15 @@ all candidates, one by the views of a trial, and the rest is the candidate's own
 
 FOLDER keeps the results of the cross-fits, one file for each cell. A later run simulates only libraries that are not
 stored yet, and computes all intervals again. Seeds are fixed, so a cell has the same libraries in every run. The table
-gives the share of the intervals that cover their target, in percent, and the mean bias of the figures in points.
+gives the shares of the intervals that cover their target, in percent: accuracy / gain / gain of the plain mean (number
+of libraries).
 """
 
 import argparse
 import itertools
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -97,16 +100,15 @@ class Readings:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the intervals of one cell covered: shares of the libraries, and mean errors of the figures."""
+    """Shares of the libraries whose intervals cover their targets, and mean errors of the figures."""
 
+    libraries: int
     accuracy: float
     gain: float
     mean_gain: float
     bias: float
     """Cross-fitted accuracy minus true accuracy"""
     gain_bias: float
-    width: float
-    """Mean width of the gain's interval"""
 
 
 @cache
@@ -165,9 +167,8 @@ def simulate(cell: Cell, numbers: range, fresh: int = FRESH) -> Readings:
 
 def measure(readings: Readings) -> Coverage:
     """Compute the intervals of every library as `raysearch ensemble` does, and count those that cover their target."""
-    covered = []
-    errors = []
-    for hits, true in zip(readings.hits.astype(np.float64), readings.true, strict=True):
+    covered, errors = [], []
+    for hits, (ensemble, single, mean) in zip(readings.hits.astype(np.float64), readings.true, strict=True):
         accuracy = float(hits[0].mean())
         low, high = share_interval(accuracy, hits.shape[-1])
         gain, mean_gain = (
@@ -178,22 +179,23 @@ def measure(readings: Readings) -> Coverage:
         )
         covered.append(
             (
-                low <= true[0] <= high,
-                gain.low <= true[0] - true[1] <= gain.high,
-                mean_gain.low <= true[2] - true[1] <= mean_gain.high,
+                low <= ensemble <= high,
+                gain.low <= ensemble - single <= gain.high,
+                mean_gain.low <= mean - single <= mean_gain.high,
             )
         )
-        errors.append((accuracy - true[0], gain.accuracy - (true[0] - true[1]), gain.high - gain.low))
-    return Coverage(*np.mean(covered, axis=0).tolist(), *np.mean(errors, axis=0).tolist())
+        errors.append((accuracy - ensemble, gain.accuracy - (ensemble - single)))
+    shares, biases = np.mean(covered, axis=0), np.mean(errors, axis=0)
+    return Coverage(len(covered), *map(float, (*shares, *biases)))
 
 
 def read_or_simulate(cell: Cell, folder: Path, libraries: int) -> Readings:
-    """The readings that ``folder`` stores; the missing ones are simulated and stored there."""
+    """All readings that ``folder`` stores, at least ``libraries``; missing ones are simulated and stored there."""
     path = folder / f"{cell.name}.npz"
     stored = _read(path) if path.is_file() else None
     done = len(stored.true) if stored else 0
     if stored and done >= libraries:
-        return Readings(stored.hits[:libraries], stored.true[:libraries], stored.folds)
+        return stored
     readings = simulate(cell, range(done + 1, libraries + 1))
     if stored:
         hits, true = np.concatenate([stored.hits, readings.hits]), np.concatenate([stored.true, readings.true])
@@ -210,28 +212,52 @@ def _read(path: Path) -> Readings:
         return Readings(stored["hits"], stored["true"], int(stored["folds"]))
 
 
-COLUMNS = ("library", "samples", "classes", "accuracy", "gain", "mean's gain", "bias", "gain's bias", "gain's width")
+def format_table(found: dict[Cell, Coverage]) -> str:
+    """Markdown: a row for each kind and number of samples, and a last row for all libraries together."""
+    lines = [
+        f"| library | samples | {' | '.join(f'{classes} classes' for classes in CLASSES)} |",
+        "|---|---:|---|---|---|",
+    ]
+    for kind, samples in itertools.product(KINDS, SAMPLES):
+        row = [found.get(Cell(kind, samples, classes)) for classes in CLASSES]
+        if any(row):
+            lines.append(f"| {kind} | {samples} | {' | '.join(_format(cell) if cell else '–' for cell in row)} |")
+    columns = [[of for cell, of in found.items() if cell.classes == classes] for classes in CLASSES]
+    lines.append(f"| all | | {' | '.join(_format(pool(of)) if of else '–' for of in columns)} |")
+    return "\n".join(lines)
 
 
-def format_row(cell: Cell, coverage: Coverage) -> str:
-    """One row of the Markdown table."""
-    shares = (f"{100 * share:.1f}" for share in (coverage.accuracy, coverage.gain, coverage.mean_gain))
-    points = (f"{100 * value:+.1f}" for value in (coverage.bias, coverage.gain_bias))
-    cells = (cell.kind, cell.samples, cell.classes, *shares, *points, f"{100 * coverage.width:.1f}")
-    return f"| {' | '.join(map(str, cells))} |"
+def pool(found: Sequence[Coverage]) -> Coverage:
+    """The coverage of the libraries of several cells together."""
+    counts = [of.libraries for of in found]
+    means = np.average([astuple(of)[1:] for of in found], axis=0, weights=counts)
+    return Coverage(sum(counts), *map(float, means))
+
+
+def _format(of: Coverage) -> str:
+    shares = " / ".join(f"{100 * share:.1f}" for share in (of.accuracy, of.gain, of.mean_gain))
+    return f"{shares} ({of.libraries})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=KINDS, help="only this kind of library")
-    parser.add_argument("--libraries", type=int, default=LIBRARIES, help=f"for each cell; default {LIBRARIES}")
+    parser.add_argument(
+        "--libraries", type=int, default=LIBRARIES, help=f"minimum number of libraries of a cell; default {LIBRARIES}"
+    )
     arguments = parser.parse_args()
-    print(f"| {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) - 1)}", flush=True)
+    found = {}
     for samples, classes, kind in itertools.product(SAMPLES, CLASSES, KINDS):
         if arguments.only in (None, kind):
             cell = Cell(kind, samples, classes)
-            print(format_row(cell, measure(read_or_simulate(cell, arguments.folder, arguments.libraries))), flush=True)
+            found[cell] = measure(read_or_simulate(cell, arguments.folder, arguments.libraries))
+            print(cell.name, found[cell], file=sys.stderr, flush=True)
+    print(format_table(found))
+    everything = pool(list(found.values()))
+    print(
+        f"\nBias of the accuracy: {100 * everything.bias:+.2f} points; of the gain: {100 * everything.gain_bias:+.2f}."
+    )
 
 
 if __name__ == "__main__":

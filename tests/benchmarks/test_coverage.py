@@ -5,7 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.coverage import Cell, Kind, Readings, draw_probs, measure, read_or_simulate, simulate
+from benchmarks.coverage import (
+    Cell,
+    Coverage,
+    Kind,
+    Readings,
+    draw_probs,
+    format_table,
+    measure,
+    read_or_simulate,
+    simulate,
+)
 
 SMALL = Cell("correlated", samples=60, classes=2)
 
@@ -60,7 +70,7 @@ def test_a_later_run_adds_only_the_missing_libraries(tmp_path: Path) -> None:
     at_once = read_or_simulate(SMALL, tmp_path / "other", 2)
     np.testing.assert_array_equal(longer.hits, at_once.hits)
     np.testing.assert_array_equal(longer.true, at_once.true)
-    assert len(read_or_simulate(SMALL, tmp_path, 1).true) == 1
+    assert len(read_or_simulate(SMALL, tmp_path, 1).true) == 2
 
 
 @pytest.mark.parametrize("kind", ["equal", "views"])
@@ -68,3 +78,15 @@ def test_the_intervals_usually_cover_the_truth(kind: str) -> None:
     coverage = measure(simulate(Cell(kind, samples=100, classes=2), range(1, 13), fresh=10_000))
     assert min(coverage.accuracy, coverage.gain, coverage.mean_gain) >= 0.75
     assert abs(coverage.bias) < 0.04
+
+
+def test_the_table_has_a_row_for_each_kind_and_number_of_samples_and_one_for_all() -> None:
+    found = {
+        Cell("views", 200, 2): Coverage(100, 0.9, 0.95, 1.0, 0.0, 0.0),
+        Cell("views", 500, 2): Coverage(300, 0.94, 0.97, 0.96, 0.0, 0.0),
+    }
+    assert format_table(found).splitlines()[2:] == [
+        "| views | 200 | 90.0 / 95.0 / 100.0 (100) | – | – |",
+        "| views | 500 | 94.0 / 97.0 / 96.0 (300) | – | – |",
+        "| all | | 93.0 / 96.5 / 97.0 (400) | – | – |",
+    ]

@@ -45,7 +45,8 @@ def share_interval(share: float, n: int) -> tuple[float, float]:
     """Wilson's interval (1927) of a ``share`` of ``n`` samples; it has a width even for a share of 0 or 1.
 
     For a cross-fitted share it is an approximation: averaging over partitions lowers the variance slightly, and the
-    dependence of the selection on the samples raises it slightly.
+    dependence of the selection on the samples raises it slightly. In simulations the two cancel, and about 95 % of the
+    intervals cover the true accuracy (`benchmarks/coverage.py`).
     """
     z2 = NORMAL_QUANTILE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)

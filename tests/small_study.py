@@ -27,6 +27,7 @@ from raysearch.data.dataset import Dataset
 from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.recipe import Recipe
 from raysearch.ensemble.results import Ensemble, Member, write_ensemble
+from raysearch.ensemble.selection import score
 from raysearch.export import check, write
 from raysearch.export.__main__ import command as export_command
 from raysearch.io import write_yaml
@@ -114,8 +115,9 @@ def write_small_study_file(study: StudyPaths, data: Mapping[str, Any], dataset: 
 def write_members(study: StudyPaths, ensemble: Ensemble, mixed: Sequence[tuple[int, str, float]]) -> None:
     """The ensemble `mixed`: ``ensemble``, but of these members (trial, view, weight)."""
     members = [
-        Member(trial, view, weight, read_predictions(study.trial(trial).predictions(view)).weights_sha256)
+        Member(trial, view, weight, stored.weights_sha256, score(stored.probs, stored.labels))
         for trial, view, weight in mixed
+        for stored in [read_predictions(study.trial(trial).predictions(view))]
     ]
     write_ensemble(study.ensemble("mixed"), replace(ensemble, name="mixed", members=tuple(members)))
 

@@ -7,12 +7,13 @@ import numpy as np
 
 from raysearch.ensemble.calibration import calibrate
 from raysearch.ensemble.checks import SELECTION_SPLIT, shorten
+from raysearch.ensemble.comparison import BASELINE_MEAN, ENSEMBLE, SINGLE, cross_fit_recipe, measure_gain
 from raysearch.ensemble.costs import apply_caps
-from raysearch.ensemble.estimate import CrossFit, cross_fit
+from raysearch.ensemble.estimate import CrossFit
 from raysearch.ensemble.external import add_files
 from raysearch.ensemble.facts import Facts, read_facts
 from raysearch.ensemble.families import assign_slots
-from raysearch.ensemble.intervals import CONFIDENCE, bootstrap_gain, share_interval
+from raysearch.ensemble.intervals import CONFIDENCE, share_interval
 from raysearch.ensemble.library import Added, Library, load_library
 from raysearch.ensemble.members import measure_contributions, measure_disagreement
 from raysearch.ensemble.methods import BoundRecipe
@@ -39,18 +40,7 @@ def build_ensemble(study: StudyPaths, recipe: Recipe, added: Sequence[Path] = ()
         slots.require(members, display_path(study.root))
         library = library.with_notes(*slots.notes(members))
     bound = BoundRecipe(recipe, caps, slots)
-    crossed = cross_fit(
-        candidates,
-        {
-            "ensemble": lambda others: bound.select(others).weights,
-            "single": lambda others: bound.weigh_best(others, 1),
-            "baseline": lambda others: bound.weigh_best(others, recipe.best_n),
-        },
-        folds=recipe.folds,
-        repeats=recipe.repeats,
-        rng=np.random.default_rng(recipe.seed),
-    )
-    return _assemble(bound, recipe, library, candidates, crossed, facts)
+    return _assemble(bound, recipe, library, candidates, cross_fit_recipe(bound, candidates), facts)
 
 
 def _assemble(
@@ -66,8 +56,14 @@ def _assemble(
     chosen = _sort_members(library, selection.weights)
     probs = weighted_mean(candidates, selection.weights)
     scores = {selector: outcome.score for selector, outcome in crossed.outcomes.items()}
-    differences = crossed.outcomes["ensemble"].hits - crossed.outcomes["single"].hits
-    gain = bootstrap_gain(differences, crossed.folds, recipe.bootstrap, np.random.default_rng(recipe.seed))
+    gain = measure_gain(bound, crossed, ENSEMBLE, SINGLE)
+    uniform = UniformMean(
+        len(baseline.picks),
+        baseline.trajectory[-1],
+        scores[BASELINE_MEAN],
+        gain=measure_gain(bound, crossed, BASELINE_MEAN, SINGLE),
+        over_ensemble=measure_gain(bound, crossed, BASELINE_MEAN, ENSEMBLE),
+    )
     return Ensemble(
         name=recipe.name,
         recipe=recipe,
@@ -81,21 +77,21 @@ def _assemble(
         best_round=selection.best_round,
         in_sample=score(probs, labels),
         cross_fitted=CrossFitted(
-            scores["ensemble"].accuracy,
-            scores["ensemble"].log_loss,
+            scores[ENSEMBLE].accuracy,
+            scores[ENSEMBLE].log_loss,
             crossed.folds,
             recipe.repeats,
-            *share_interval(scores["ensemble"].accuracy, len(labels)),
+            *share_interval(scores[ENSEMBLE].accuracy, len(labels)),
             CONFIDENCE,
         ),
         best_single=BestSingle(
-            library.names[baseline.best_single], candidates.singles[baseline.best_single], scores["single"]
+            library.names[baseline.best_single], candidates.singles[baseline.best_single], scores[SINGLE]
         ),
-        uniform=UniformMean(len(baseline.picks), baseline.trajectory[-1], scores["baseline"]),
+        uniform=uniform,
         gain=gain,
         disagreement=measure_disagreement([candidates[member] for member in chosen]),
-        calibration=calibrate(crossed.probs(candidates, "ensemble"), labels, crossed.fold_of),
-        recommended=recommend(gain, scores["single"], scores["baseline"]),
+        calibration=calibrate(crossed.probs(candidates, ENSEMBLE), labels, crossed.fold_of),
+        recommended=recommend(gain, uniform),
         notes=(*library.notes, *_notes(recipe, library, crossed, probs)),
     )
 
@@ -114,14 +110,16 @@ def _members(
     facts: Mapping[int, Facts],
 ) -> tuple[Member, ...]:
     members = []
-    contributions = measure_contributions(candidates, crossed, "ensemble", chosen)
+    contributions = measure_contributions(candidates, crossed, ENSEMBLE, chosen)
     for index, contribution in zip(chosen, contributions, strict=True):
         candidate, weight = library.all[index], float(selection.weights[index])
         if isinstance(candidate, Added):
             trial, view, backbone = None, candidate.name, None
         else:
             trial, view, backbone = candidate.trial_number, candidate.view, facts[candidate.trial_number].backbone
-        members.append(Member(trial, view, weight, candidate.weights_sha256, backbone, contribution))
+        members.append(
+            Member(trial, view, weight, candidate.weights_sha256, candidates.singles[index], backbone, contribution)
+        )
     return tuple(members)
 
 

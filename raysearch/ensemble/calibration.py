@@ -13,8 +13,9 @@ import numpy as np
 from raysearch.ensemble.scores import PROBABILITY_FLOOR, log_losses
 
 BINS = 15
-BETA_RANGE = (0.05, 20.0)
-"""Search range of 1/T. The optimum is not finite if all samples are correct, or if uniform probabilities are best."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+"""Range of the temperature. The optimum is 0 if all samples are correct, and infinite if uniform probabilities are
+best; `raysearch.ensemble.explain` then says that the temperature is at a limit."""
 STEPS = 50
 """Maximum number of Newton steps; usually fewer than ten are needed."""
 FLAT = 1e-12
@@ -28,7 +29,7 @@ class Calibration:
     """Calibration of one partition's cross-fitted probabilities, before and after temperature scaling."""
 
     temperature: float
-    """Fitted to all samples; above 1 if the ensemble is overconfident"""
+    """Fitted to all samples, in [`MIN_TEMPERATURE`, `MAX_TEMPERATURE`]; above 1 if the ensemble is overconfident"""
     bins: int
     ece: float
     """Expected calibration error, in [0, 1]"""
@@ -39,7 +40,13 @@ class Calibration:
 
 
 def calibrate(probs: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> Calibration:
-    """Calibration of cross-fitted ``probs`` float [samples, classes]; ``fold_of`` int [samples]: each sample's fold."""
+    """Calibration of cross-fitted ``probs`` float [samples, classes]; ``fold_of`` int [samples]: each sample's fold.
+
+    The temperature is applied to the shipped ensemble on new images, but it is fitted to the cross-fitted probabilities
+    and not to the shipped ensemble's own. The shipped ensemble was selected for its accuracy on these samples, so it is
+    more accurate on them than on new images, and a temperature fitted to them would be too low. The ensemble of a fold
+    is selected in the same way and is applied to samples that it was not selected on.
+    """
     scaled = np.empty(probs.shape)
     for fold in np.unique(fold_of):
         is_in = fold_of == fold
@@ -63,14 +70,17 @@ def scale_probs(probs: np.ndarray, temperature: float) -> np.ndarray:
 def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that minimises the mean log loss of ``probs`` float [samples, classes]; relative error 1e-6.
 
-    The loss is convex in b = 1/T. Uses Newton's method, and bisects where a step would leave the bracket.
+    Exactly `MIN_TEMPERATURE` or `MAX_TEMPERATURE` if the loss still falls there. The loss is convex in b = 1/T. Uses
+    Newton's method, and bisects where a step would leave the bracket.
     """
-    low, high = BETA_RANGE
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     beta = 1.0
-    for _ in range(STEPS):
+    for step_number in range(STEPS):
         slope, curvature = _derivatives(probs, labels, beta)
         if abs(slope) <= FLAT:
             break
+        if step_number == 0 and _falls_beyond(probs, labels, high if slope < 0 else low, slope):
+            return MIN_TEMPERATURE if slope < 0 else MAX_TEMPERATURE
         if slope > 0:
             high = beta
         else:
@@ -81,6 +91,12 @@ def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
             break
         beta = moved
     return 1 / beta
+
+
+def _falls_beyond(probs: np.ndarray, labels: np.ndarray, limit: float, slope: float) -> bool:
+    """Whether the loss at b = ``limit`` still has a slope of the same sign, or is so flat that its sign is rounding."""
+    at_limit, _ = _derivatives(probs, labels, limit)
+    return abs(at_limit) <= FLAT or at_limit * slope > 0
 
 
 def _derivatives(probs: np.ndarray, labels: np.ndarray, beta: float) -> tuple[float, float]:

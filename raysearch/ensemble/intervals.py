@@ -11,7 +11,7 @@ NORMAL_QUANTILE = 1.959963984540054
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy of the ensemble minus accuracy of the best single candidate, both cross-fitted, with its interval."""
+    """Cross-fitted accuracy of one selection minus that of another, with its interval."""
 
     accuracy: float
     low: float
@@ -34,9 +34,9 @@ def bootstrap_gain(differences: np.ndarray, folds: int, resamples: int, rng: np.
     """
     partitions, n = differences.shape
     draws = max(1, round(n / (1 / partitions + folds / (folds - 1))))
-    means = [
-        differences[rng.integers(partitions, size=draws), rng.integers(n, size=draws)].mean() for _ in range(resamples)
-    ]
+    values, counts = np.unique(differences, return_counts=True)
+    # A difference of hits has three values, so drawing how often each occurs is much faster than drawing samples.
+    means = rng.multinomial(draws, counts / counts.sum(), size=resamples) @ values / draws
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Gain(float(differences.mean()), float(low), float(high), CONFIDENCE)
 
@@ -45,7 +45,8 @@ def share_interval(share: float, n: int) -> tuple[float, float]:
     """Wilson's interval (1927) of a ``share`` of ``n`` samples; it has a width even for a share of 0 or 1.
 
     For a cross-fitted share it is an approximation: averaging over partitions lowers the variance slightly, and the
-    dependence of the selection on the samples raises it slightly.
+    dependence of the selection on the samples raises it slightly. In simulations the two cancel, and about 95 % of the
+    intervals cover the true accuracy (`benchmarks/coverage.py`).
     """
     z2 = NORMAL_QUANTILE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)

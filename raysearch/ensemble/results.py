@@ -30,6 +30,8 @@ class Member:
     weight: Annotated[float, Field(gt=0, le=1)]
     weights_sha256: str
     """Hash of the checkpoint that made the predictions, or of the file"""
+    alone: Score
+    """The member's own score on all held-out samples"""
     backbone: str | None = None
     contribution: Contribution | None = None
     """None for a member that is the only one in every selection that contains it"""
@@ -78,6 +80,10 @@ class UniformMean:
     members: int
     in_sample: Score
     cross_fitted: Score
+    gain: Gain
+    """Over the best single candidate"""
+    over_ensemble: Gain
+    """Over the ensemble; 0 if the ensemble is this mean"""
 
 
 Recommended = Literal["ensemble", "single", "uniform"]
@@ -113,15 +119,15 @@ class Ensemble:
     """What was left out or differs from the recipe: sentences without a full stop"""
 
 
-def recommend(gain: Gain, single: Score, uniform: Score) -> Recommended:
-    """Recommend the ensemble if the whole interval of its gain over the best single model is above 0.
+def recommend(gain: Gain, uniform: UniformMean) -> Recommended:
+    """Recommend the ensemble if the whole interval of its ``gain`` over the best single model is above 0.
 
-    Otherwise recommend the single model or the plain mean, which are simpler: the one with the better cross-fitted
-    score, and the single model if they are equal.
+    Then recommend the plain mean instead only if the interval of its gain over the ensemble is above 0. Otherwise
+    recommend the plain mean if the interval of its gain over the single model is above 0, and else the single model.
     """
     if gain.is_certain:
-        return "ensemble"
-    return "uniform" if uniform.rank > single.rank else "single"
+        return "uniform" if uniform.over_ensemble.is_certain else "ensemble"
+    return "uniform" if uniform.gain.is_certain else "single"
 
 
 _FILE = TypeAdapter(Ensemble)
@@ -138,7 +144,7 @@ def read_ensemble(path: Path) -> Ensemble:
     if not path.is_file():
         raise StudyError(f"{shown}: no such ensemble; create it with `raysearch ensemble`")
     content: Any = read_json(path)
-    if isinstance(content, dict) and "gain" in content and "calibration" not in content:
+    if isinstance(content, dict) and _is_of_earlier_version(content):
         raise StudyError(f"{shown}: written by an earlier version of raysearch; run `raysearch ensemble` again")
     try:
         ensemble = _FILE.validate_python(content)
@@ -149,6 +155,16 @@ def read_ensemble(path: Path) -> Ensemble:
     if abs(total - 1) > WEIGHTS_TOLERANCE:
         raise StudyError(f"{shown}: members: weights must sum to 1, but got {total:g}")
     return ensemble
+
+
+def _is_of_earlier_version(content: dict[str, Any]) -> bool:
+    """Whether ``content`` is an ensemble without the keys that were added later."""
+    if "gain" not in content:
+        return False
+    uniform, members = content.get("uniform"), content.get("members")
+    has_gain = isinstance(uniform, dict) and {"gain", "over_ensemble"} <= uniform.keys()
+    has_scores = isinstance(members, list) and all(isinstance(m, dict) and "alone" in m for m in members)
+    return not ("calibration" in content and has_gain and has_scores)
 
 
 def ensemble_probs(ensemble: Ensemble, library: Library) -> np.ndarray:

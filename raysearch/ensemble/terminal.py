@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator
 from rich.table import Table
 
 from raysearch.ensemble.calibration import Calibration
+from raysearch.ensemble.explain import explain_member, explain_temperature
+from raysearch.ensemble.intervals import Gain
 from raysearch.ensemble.members import Disagreement
 from raysearch.ensemble.methods import BASELINE, METHODS
 from raysearch.ensemble.results import Ensemble, Member
@@ -14,22 +16,30 @@ MISSING = "–"
 
 
 def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
-    """Weight and contribution of each member; marks the members in ``dropped``, whose weights were removed."""
+    """Weight, own accuracy and contribution of each member; marks the members in ``dropped``: no weights are left."""
     table = Table(
         title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
         title_justify="left",
-        caption="Adds: change of accuracy and log loss by the member, cross-fitted. Chosen: share of the folds.",
+        caption="Alone: accuracy of the member itself, in %. Adds: change of accuracy and log loss by the member, "
+        "cross-fitted. Chosen: share of the folds.",
         caption_justify="left",
     )
     table.add_column("member", no_wrap=True)
     table.add_column("backbone")
-    for name in ("weight", "adds points", "adds nats", "chosen"):
+    for name in ("weight", "alone", "adds\npoints", "adds\nnats", "chosen"):
         table.add_column(name, justify="right", no_wrap=True)
     if dropped:
         table.add_column("", no_wrap=True)
     for member in ensemble.members:
         marks = ["dropped" if member in dropped else ""] if dropped else []
-        table.add_row(member.name, member.backbone or MISSING, f"{member.weight:.3f}", *_contribution(member), *marks)
+        table.add_row(
+            member.name,
+            member.backbone or MISSING,
+            f"{member.weight:.3f}",
+            f"{100 * member.alone.accuracy:.1f}",
+            *_contribution(member),
+            *marks,
+        )
     return table
 
 
@@ -74,12 +84,26 @@ def _format(score: Score) -> str:
 
 
 def sentences(ensemble: Ensemble) -> Iterator[str]:
-    """Method, calibration, disagreement and recommendation."""
+    """Method, members that are weak alone, calibration, disagreement and recommendation."""
     yield f"Method {ensemble.recipe.method}: {METHODS[ensemble.recipe.method].label}."
+    yield from filter(None, (_explain(member, ensemble) for member in ensemble.members))
     yield _describe_calibration(ensemble.calibration)
+    if limit := explain_temperature(ensemble.calibration.temperature):
+        yield limit
     if ensemble.disagreement:
         yield _describe_disagreement(ensemble.disagreement)
     yield _interpret_gain(ensemble)
+
+
+def _explain(member: Member, ensemble: Ensemble) -> str:
+    return explain_member(
+        member.name,
+        member.alone.accuracy,
+        ensemble.best_single.in_sample.accuracy,
+        member.weight,
+        len(ensemble.members),
+        member.contribution.accuracy if member.contribution else None,
+    )
 
 
 def _describe_calibration(calibration: Calibration) -> str:
@@ -98,34 +122,38 @@ def _describe_disagreement(disagreement: Disagreement) -> str:
 
 
 def _interpret_gain(ensemble: Ensemble) -> str:
-    gain = ensemble.gain
-    figure = (
-        f"Gain over the best single model, cross-fitted: {100 * gain.accuracy:+.1f} points of accuracy, "
-        f"{100 * gain.confidence:.0f} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}."
-    )
+    gain, mean = ensemble.gain, ensemble.uniform
+    figure = f"Gain over the best single model, cross-fitted: {_format_gain(gain)}."
     if gain.is_certain:
-        return f"{figure}\nThe interval is above zero: the ensemble is better.{_compare_with_mean(ensemble)}"
-    if gain.high < 0:
+        verdict = "The interval is above zero: the ensemble is better."
+    elif gain.high < 0:
         verdict = "The interval is below zero: the single model is better than this ensemble."
     else:
         verdict = "The interval includes zero: these samples do not show that the ensemble is better."
-    return f"{figure}\n{verdict} {_recommend(ensemble)}"
+    if ensemble.recommended == "ensemble":
+        return f"{figure}\n{verdict}{_compare_with_mean(ensemble)}"
+    if ensemble.recommended == "single":
+        return f"{figure}\n{verdict} Recommended: the single model {ensemble.best_single.name}, which is simpler."
+    other, shown = ("ensemble", mean.over_ensemble) if gain.is_certain else ("single model", mean.gain)
+    return (
+        f"{figure}\n{verdict} Recommended: the plain mean of the best {mean.members} (method: {BASELINE}). Its gain "
+        f"over the {other}, cross-fitted: {_format_gain(shown)}."
+    )
+
+
+def _format_gain(gain: Gain) -> str:
+    return (
+        f"{100 * gain.accuracy:+.1f} points of accuracy, {100 * gain.confidence:.0f} % interval "
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+    )
 
 
 def _compare_with_mean(ensemble: Ensemble) -> str:
-    mean, own = ensemble.uniform, Score(ensemble.cross_fitted.accuracy, ensemble.cross_fitted.log_loss)
-    if ensemble.recipe.method == BASELINE or mean.cross_fitted.rank <= own.rank:
+    """A sentence if the plain mean is at least as accurate, but not certainly; otherwise empty."""
+    mean = ensemble.uniform
+    if ensemble.recipe.method == BASELINE or mean.over_ensemble.accuracy < 0:
         return ""
-    return f" The plain mean of the best {mean.members} (method: {BASELINE}) is even better, and simpler."
-
-
-def _recommend(ensemble: Ensemble) -> str:
-    single, mean = ensemble.best_single, ensemble.uniform
-    if ensemble.recommended == "single":
-        return f"Recommended: the single model {single.name}, which is simpler."
-    if ensemble.recipe.method == BASELINE:
-        return "Its cross-fitted score is better than the single model's. Recommended if the cost does not matter."
     return (
-        f"Recommended: the plain mean of the best {mean.members} (method: {BASELINE}). It is simpler, and its "
-        "cross-fitted score is better than the single model's."
+        f" The plain mean of the best {mean.members} (method: {BASELINE}) is simpler. Its difference from the ensemble "
+        "is within the noise."
     )

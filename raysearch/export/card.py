@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from raysearch.ensemble.explain import explain_member, explain_temperature
 from raysearch.ensemble.results import Ensemble
 from raysearch.ensemble.selection import Score
 from raysearch.predict.manifest import Manifest, MemberEntry
@@ -22,7 +23,7 @@ def render_card(manifest: Manifest, ensemble: Ensemble, counts: dict[str, int | 
         _intended_use(manifest),
         _data(manifest, counts),
         _figures(manifest, ensemble),
-        _members(manifest),
+        _members(manifest, ensemble),
         _loading(manifest),
         _limits(manifest, ensemble),
         _licence(manifest),
@@ -81,7 +82,7 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     if manifest.members[0].models[0].fold is not None:
         yield (
             "Each image was scored by the one network of a member whose fold held it out. In this set, a member is the "
-            "mean of its networks. The figures do not measure that mean."
+            "mean of its networks. The figures do not measure that mean, and the temperature was not fitted to it."
         )
     yield from (
         "",
@@ -103,6 +104,8 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
         f"- Expected calibration error: {calibration.ece:.3f}; after scaling by the temperature "
         f"{calibration.temperature:.2f}: {calibration.ece_scaled:.3f}"
     )
+    if limit := explain_temperature(calibration.temperature):
+        yield f"- {limit}"
 
 
 def _row(name: str, fitted: Score, in_sample: Score, interval: str = "") -> str:
@@ -112,21 +115,27 @@ def _row(name: str, fitted: Score, in_sample: Score, interval: str = "") -> str:
     )
 
 
-def _members(manifest: Manifest) -> Iterator[str]:
+def _members(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     yield from (
         "## Members",
         "",
-        "| member | weight | backbone | image size | networks | gain (cross-fitted) |",
+        "| member | weight | backbone | image size | networks | accuracy alone | gain (cross-fitted) |",
     )
-    yield "|---|---|---|---|---|---|"
-    for member in manifest.members:
+    yield "|---|---|---|---|---|---|---|"
+    for member, selected in zip(manifest.members, ensemble.members, strict=True):
         mirror = ", with its mirror image" if member.mirror else ""
         crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else mirror
         gain = f"{100 * member.contribution['accuracy']:+.2f} points" if member.contribution else ""
         yield (
             f"| {member.name} | {member.weight:.4f} | {member.backbone} | {member.image_size} px{crops} | "
-            f"{_networks(member)} | {gain} |"
+            f"{_networks(member)} | {100 * selected.alone.accuracy:.1f} % | {gain} |"
         )
+    best = ensemble.best_single.in_sample.accuracy
+    for selected in ensemble.members:
+        adds = selected.contribution.accuracy if selected.contribution else None
+        members = len(ensemble.members)
+        if text := explain_member(selected.name, selected.alone.accuracy, best, selected.weight, members, adds):
+            yield from ("", text)
 
 
 def _counted(count: int, noun: str) -> str:

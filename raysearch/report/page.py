@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from raysearch.ensemble.explain import explain_member, explain_temperature
 from raysearch.io import display_path, write_text
 from raysearch.paths import StudyPaths
 from raysearch.report import figures
@@ -114,15 +115,37 @@ def verdict(gain: Gain) -> str:
 
 
 def advice(ensemble: EnsembleFile) -> str:
-    """One sentence with the recommendation if the gain is not certain; otherwise empty."""
+    """The recommendation if it is not the ensemble; otherwise empty."""
+    mean = ensemble.uniform
     if ensemble.recommended == "single":
         return f"Recommended: the single model {ensemble.best_single.name}, which is simpler."
-    if ensemble.recommended == "uniform" and ensemble.uniform and not ensemble.is_baseline:
-        return f"Recommended: the plain mean of the best {ensemble.uniform.members}, which is simpler."
+    if ensemble.recommended == "uniform" and mean and not ensemble.is_baseline:
+        gain, other = (mean.over_ensemble, "ensemble") if ensemble.gain.low > 0 else (mean.gain, "single model")
+        reason = f" Its gain over the {other} is {interval(gain)}." if gain else ""
+        return f"Recommended: the plain mean of the best {mean.members}, which is simpler.{reason}"
     return ""
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+def interval(gain: Gain) -> str:
+    """A gain with its interval."""
+    return (
+        f"{signed_points(gain.accuracy)} percentage points, {100 * gain.confidence:g} % interval "
+        f"{signed_points(gain.low)} to {signed_points(gain.high)}"
+    )
+
+
+def explanations(ensemble: EnsembleFile) -> list[str]:
+    """A sentence for each member that is weak alone and heavy in the vote."""
+    best = ensemble.best_single.in_sample.accuracy
+    sentences = [
+        explain_member(m.name, m.alone.accuracy, best, m.weight, len(ensemble.members), m.contribution.accuracy)
+        for m in ensemble.members
+        if m.alone and m.contribution and best is not None and m.alone.accuracy is not None
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "number": number,
     "nats": nats,
@@ -132,4 +155,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "moment": moment,
     "verdict": verdict,
     "advice": advice,
+    "interval": interval,
+    "explanations": explanations,
+    "limit": explain_temperature,
 }

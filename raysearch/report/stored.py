@@ -98,8 +98,14 @@ class Member(Stored):
     """None for predictions from a file (`raysearch.ensemble --add`); the view is then the file's name"""
     view: str
     weight: float
+    alone: Score | None = None
+    """The member's own score on all held-out samples"""
     backbone: str | None = None
     contribution: Contribution | None = None
+
+    @property
+    def name(self) -> str:
+        return self.view if self.trial is None else f"{self.trial:04d}-{self.view}"
 
 
 class Round(Stored):
@@ -134,6 +140,9 @@ class UniformMean(Stored):
     members: int
     in_sample: Score
     cross_fitted: Score
+    gain: "Gain | None" = None
+    """Over the best single candidate"""
+    over_ensemble: "Gain | None" = None
 
 
 class Disagreement(Stored):
@@ -154,7 +163,7 @@ class Calibration(Stored):
 
 
 class Gain(Stored):
-    """Cross-fitted accuracy of the ensemble minus that of the best single candidate, with its interval."""
+    """Cross-fitted accuracy of one selection minus that of another, with its interval."""
 
     accuracy: float
     low: float

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from raysearch.ensemble.calibration import calibrate, expected_calibration_error, fit_temperature, scale_probs
+from raysearch.ensemble.calibration import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    scale_probs,
+)
+from raysearch.ensemble.comparison import ENSEMBLE, cross_fit_recipe
+from raysearch.ensemble.methods import BoundRecipe
+from raysearch.ensemble.recipe import Recipe
+from raysearch.ensemble.selection import Candidates, log_losses, weighted_mean
 
 
 def drawn(rng, samples=20_000, classes=4, temperature=1.0):
@@ -54,10 +65,48 @@ def test_scaling_keeps_the_order_and_sums_to_one_whatever_the_probabilities():
     np.testing.assert_allclose(scale_probs(probs, 1.0), probs, rtol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2, 0], [1, 2, 0, 1]])
-def test_labels_that_are_all_right_or_all_wrong_have_a_finite_temperature(labels):
-    probs = 0.7 * np.eye(3)[[0, 1, 2, 0]] + 0.1
-    assert 0.05 <= fit_temperature(probs, np.array(labels)) <= 20
+@pytest.mark.parametrize(("labels", "limit"), [([0, 1, 2, 0], MIN_TEMPERATURE), ([1, 2, 0, 1], MAX_TEMPERATURE)])
+@pytest.mark.parametrize("confidence", [0.4, 0.8, 1 - 1e-9])
+def test_labels_that_are_all_right_or_all_wrong_have_exactly_a_limit_as_temperature(labels, limit, confidence):
+    probs = np.full((4, 3), (1 - confidence) / 2)
+    probs[np.arange(4), [0, 1, 2, 0]] = confidence
+    assert fit_temperature(probs, np.array(labels)) == limit
+
+
+def test_probabilities_without_information_have_the_upper_limit_as_temperature():
+    """Labels unrelated to the probabilities: by chance, a few draws are best with some information left."""
+    temperatures = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        probs = rng.dirichlet(np.ones(3), size=300)
+        temperatures.append(fit_temperature(probs, rng.integers(3, size=300)))
+    assert temperatures.count(MAX_TEMPERATURE) >= 8
+    assert min(temperatures) > 3
+
+
+def test_the_temperature_of_the_cross_fit_suits_new_samples_better_than_that_of_the_selections_own_samples():
+    """The shipped ensemble is more accurate on the samples that it was selected on than on new ones."""
+    temperatures, losses = [], []
+    bound = BoundRecipe(Recipe(rounds=20, repeats=1))
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(3100) % 5
+        logits = rng.normal(size=(30, 3100, 5)) + 0.3 * rng.normal(size=(3100, 5)) + 0.4 * np.eye(5)[labels]
+        probs = np.exp(3 * logits)
+        probs /= probs.sum(axis=2, keepdims=True)
+        library = Candidates.from_probs(list(probs[:, :100]), labels[:100])
+        weights, crossed = bound.select(library).weights, cross_fit_recipe(bound, library)
+        new = weighted_mean(list(probs[:, 100:]), weights)
+        best = fit_temperature(new, labels[100:])
+        cross_fitted = calibrate(crossed.probs(library, ENSEMBLE), library.labels, crossed.fold_of).temperature
+        in_sample = fit_temperature(weighted_mean(library, weights), library.labels)
+        temperatures.append((best, cross_fitted, in_sample))
+        losses.append([log_losses(scale_probs(new, T), labels[100:]).mean() for T in temperatures[-1]])
+    best, cross_fitted, in_sample = np.mean(temperatures, axis=0)
+    assert abs(cross_fitted - best) < 0.1
+    assert in_sample < best - 0.1
+    best, cross_fitted, in_sample = np.mean(losses, axis=0)
+    assert best <= cross_fitted < in_sample - 0.01
 
 
 def test_where_every_class_is_equally_probable_the_temperature_stays_one():

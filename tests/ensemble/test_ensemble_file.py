@@ -9,8 +9,8 @@ from raysearch.ensemble.intervals import Gain
 from raysearch.ensemble.library import load_library
 from raysearch.ensemble.methods import METHODS
 from raysearch.ensemble.recipe import Recipe
-from raysearch.ensemble.results import ensemble_probs, read_ensemble, recommend, write_ensemble
-from raysearch.ensemble.selection import Score
+from raysearch.ensemble.results import UniformMean, ensemble_probs, read_ensemble, recommend, write_ensemble
+from raysearch.ensemble.selection import Score, score
 from raysearch.errors import PredictionsError, UserError
 
 QUICK = Recipe(rounds=10, repeats=1, bootstrap=50)
@@ -45,7 +45,7 @@ def test_the_file_has_the_documented_keys(study, ensemble):
     assert content["split"] == "held_out"
     assert (content["n"], content["candidates"]) == (60, 6)
     assert set(content["members"][0]) == {
-        *("trial", "view", "weight", "weights_sha256", "backbone", "contribution"),
+        *("trial", "view", "weight", "weights_sha256", "alone", "backbone", "contribution"),
     }
     assert set(content["members"][0]["contribution"]) == {"accuracy", "log_loss", "chosen"}
     assert set(content["trajectory"][0]) == {"round", "added", "accuracy", "log_loss"}
@@ -54,13 +54,32 @@ def test_the_file_has_the_documented_keys(study, ensemble):
         *("accuracy", "log_loss", "folds", "repeats", "low", "high", "confidence"),
     }
     assert set(content["best_single"]) == {"name", "in_sample", "cross_fitted"}
-    assert set(content["uniform"]) == {"members", "in_sample", "cross_fitted"}
-    assert set(content["gain"]) == {"accuracy", "low", "high", "confidence"}
+    assert set(content["uniform"]) == {"members", "in_sample", "cross_fitted", "gain", "over_ensemble"}
+    for gain in (content["gain"], content["uniform"]["gain"], content["uniform"]["over_ensemble"]):
+        assert set(gain) == {"accuracy", "low", "high", "confidence"}
     assert set(content["disagreement"]) == {"mean", "matrix"}
     assert len(content["disagreement"]["matrix"]) == len(content["members"])
     assert set(content["calibration"]) == {
         *("temperature", "bins", "ece", "ece_scaled", "log_loss", "log_loss_scaled"),
     }
+
+
+def test_each_members_own_score_is_stored(study, ensemble):
+    library = load_library(study)
+    by_name = dict(zip(library.names, library.probs, strict=True))
+    for member in ensemble.members:
+        expected = score(by_name[member.name], library.labels)
+        assert member.alone.accuracy == expected.accuracy
+        assert member.alone.log_loss == pytest.approx(expected.log_loss)
+
+
+def test_the_gains_of_the_plain_mean_are_differences_of_the_cross_fitted_accuracies(ensemble):
+    mean = ensemble.uniform
+    single, own = ensemble.best_single.cross_fitted.accuracy, ensemble.cross_fitted.accuracy
+    assert mean.gain.accuracy == pytest.approx(mean.cross_fitted.accuracy - single)
+    assert mean.over_ensemble.accuracy == pytest.approx(mean.cross_fitted.accuracy - own)
+    for gain in (mean.gain, mean.over_ensemble):
+        assert gain.low <= gain.accuracy <= gain.high
 
 
 def test_members_are_sorted_by_weight_and_weights_sum_to_one(ensemble):
@@ -101,6 +120,9 @@ def test_the_uniform_recipe_weighs_the_best_alike(study, ensemble):
     uniform = build_ensemble(study, Recipe(name="uniform", method="uniform", best_n=4, repeats=1, bootstrap=10))
     assert [member.weight for member in uniform.members] == [0.25] * 4
     assert uniform.best_single.name == ensemble.best_single.name
+    assert uniform.uniform.gain == uniform.gain
+    over = uniform.uniform.over_ensemble
+    assert (over.accuracy, over.low, over.high) == (0, 0, 0)
 
 
 def test_members_that_are_gone_or_trained_again_are_all_refused(study, ensemble, write_view):
@@ -171,25 +193,37 @@ def test_refined_weights_have_a_smaller_log_loss_in_sample(study, ensemble):
 
 
 @pytest.mark.parametrize(
-    ("low", "single", "uniform", "expected"),
+    ("low", "low_of_mean", "low_over_ensemble", "expected"),
     [
-        (0.01, 0.5, 0.9, "ensemble"),
-        (0.0, 0.5, 0.6, "uniform"),
-        (0.0, 0.6, 0.5, "single"),
-        (-0.1, 0.5, 0.5, "single"),
+        (0.01, 0.0, -0.1, "ensemble"),
+        (0.01, 0.01, 0.0, "ensemble"),
+        (0.01, 0.01, 0.01, "uniform"),
+        (0.0, 0.01, -0.1, "uniform"),
+        (0.0, 0.0, 0.01, "single"),
+        (-0.1, -0.1, -0.1, "single"),
     ],
 )
-def test_what_is_recommended(low, single, uniform, expected):
-    gain = Gain(0.0, low, 0.2, 0.95)
-    assert recommend(gain, Score(single, 1.0), Score(uniform, 1.0)) == expected
+def test_what_is_recommended(low, low_of_mean, low_over_ensemble, expected):
+    gain, of_mean, over_ensemble = (Gain(0.1, end, 0.2, 0.95) for end in (low, low_of_mean, low_over_ensemble))
+    mean = UniformMean(3, Score(0.9, 0.1), Score(0.9, 0.1), of_mean, over_ensemble)
+    assert recommend(gain, mean) == expected
 
 
-def test_an_ensemble_of_an_earlier_version_is_refused_with_what_to_do(study, ensemble):
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda content: [content.pop(key) for key in ("calibration", "uniform", "disagreement", "recommended")],
+        lambda content: content["uniform"].pop("gain"),
+        lambda content: content["uniform"].pop("over_ensemble"),
+        lambda content: [member.pop("alone") for member in content["members"]],
+    ],
+    ids=["figures", "gain of the plain mean", "gain over the ensemble", "own scores"],
+)
+def test_an_ensemble_of_an_earlier_version_is_refused_with_what_to_do(study, ensemble, remove):
     path = study.ensemble("greedy")
     write_ensemble(path, ensemble)
     content = json.loads(path.read_text())
-    for key in ("calibration", "uniform", "disagreement", "recommended", "notes"):
-        del content[key]
+    remove(content)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"greedy\.json: written by an earlier version.*run `raysearch ensemble` again"):
         read_ensemble(path)

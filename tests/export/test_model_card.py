@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raysearch.ensemble.calibration import MAX_TEMPERATURE
+from raysearch.ensemble.members import Contribution
 from raysearch.ensemble.results import read_ensemble
+from raysearch.ensemble.selection import Score
 from raysearch.export.card import render_card
 from raysearch.export.provenance import find_data_licence
 from raysearch.io import parse_yaml, read_json
@@ -63,6 +66,30 @@ def test_the_card_says_if_the_ensemble_is_not_significantly_better(small_set: Pa
     limit = "not significantly better than the simpler best single member"
     assert limit in render_card(manifest, replace(ensemble, recommended="single"), {})
     assert limit not in render_card(manifest, replace(ensemble, recommended="ensemble"), {})
+
+
+def test_the_card_shows_each_members_own_accuracy_and_explains_weak_ones(
+    small_set: Path, small_study: StudyPaths
+) -> None:
+    manifest = read_manifest(SetPaths(small_set))
+    ensemble = read_ensemble(small_study.ensemble("mixed"))
+    heaviest = max(ensemble.members, key=lambda member: member.weight)
+    weak = replace(heaviest, alone=Score(0.123, 2.0), contribution=Contribution(0.02, -0.1, 1.0))
+    members = tuple(weak if member is heaviest else member for member in ensemble.members)
+    single = replace(ensemble.best_single, in_sample=Score(0.5, 1.0))
+    card = render_card(manifest, replace(ensemble, members=members, best_single=single), {})
+    assert next(line for line in card.splitlines() if line.startswith(f"| {weak.name} |")).count("| 12.3 % |") == 1
+    assert f"Member {weak.name}: its accuracy alone is 12.3 %, the best single model's 50.0 %." in card
+    assert "the cross-fitted accuracy of the vote is 2.0 points lower." in card
+
+
+def test_the_card_explains_a_temperature_at_a_limit(small_set: Path, small_study: StudyPaths) -> None:
+    manifest = read_manifest(SetPaths(small_set))
+    ensemble = read_ensemble(small_study.ensemble("mixed"))
+    for temperature, count in ((MAX_TEMPERATURE, 1), (1.5, 0)):
+        calibration = replace(ensemble.calibration, temperature=temperature)
+        card = render_card(manifest, replace(ensemble, calibration=calibration), {})
+        assert card.count("- The temperature is at the upper limit of its range, 20:") == count
 
 
 def test_the_card_asks_the_user_to_check_an_unknown_licence(small_set: Path, small_study: StudyPaths) -> None:

@@ -195,7 +195,11 @@ def test_an_ensemble_shows_its_interval_calibration_disagreement_and_what_each_m
     ("recommended", "expected"),
     [
         ("single", "Recommended: the single model 0006-teacher-final, which is simpler."),
-        ("uniform", "Recommended: the plain mean of the best 16, which is simpler."),
+        (
+            "uniform",
+            "Recommended: the plain mean of the best 16, which is simpler. Its gain over the single model is +1.5 "
+            "percentage points, 95 % interval +0.2 to +2.8.",
+        ),
     ],
 )
 def test_what_is_recommended_where_the_gain_is_not_certain_is_said(tmp_path, recommended, expected):
@@ -203,6 +207,33 @@ def test_what_is_recommended_where_the_gain_is_not_certain_is_said(tmp_path, rec
     gain = {"accuracy": 0.009, "low": -0.012, "high": 0.029, "confidence": 0.95}
     write_ensemble(paths, gain=gain, recommended=recommended)
     assert expected in section(render(read_study(tmp_path)), "ensembles")
+
+
+def test_a_plain_mean_that_is_certainly_better_than_a_certain_ensemble_is_recommended_with_that_gain(tmp_path):
+    paths = write_bare_study(tmp_path)
+    write_ensemble(paths, recommended="uniform")
+    assert "Its gain over the ensemble is −1.2 percentage points" in section(render(read_study(tmp_path)), "ensembles")
+
+
+def test_a_member_that_is_weak_alone_and_heavy_in_the_vote_is_explained(page):
+    shown = section(page, "ensembles")
+    assert ["0", "teacher-final", "0.250", "89.0 %"] in [row[:4] for row in rows(shown)]
+    assert (
+        "Member 0000-teacher-final: its accuracy alone is 89.0 %, the best single model&#39;s 91.5 %. Its weight is "
+        "0.250, because the selection scores the vote and not its members. Without this member, the cross-fitted "
+        "accuracy of the vote is 1.0 points lower."
+    ) in shown
+    for name in ("0006-teacher-final: ", "0001-student-final: "):  # the best single; not above 1 / members
+        assert f"Member {name}" not in shown
+
+
+@pytest.mark.parametrize(("temperature", "is_at_limit"), [(20.0, True), (19.0, False)])
+def test_a_temperature_at_the_limit_of_its_range_is_explained(tmp_path, temperature, is_at_limit):
+    paths = write_bare_study(tmp_path)
+    calibration = {"temperature": temperature, "bins": 15, "ece": 0.1, "ece_scaled": 0.1, "log_loss": 1.0}
+    write_ensemble(paths, calibration={**calibration, "log_loss_scaled": 0.9})
+    shown = section(render(read_study(tmp_path)), "ensembles")
+    assert ("The temperature is at the upper limit of its range, 20:" in shown) == is_at_limit
 
 
 def test_an_ensemble_that_an_earlier_version_wrote_is_shown_with_what_it_has(tmp_path):

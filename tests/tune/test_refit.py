@@ -13,6 +13,7 @@ from silent import Silent
 
 from raysearch.config import DataConfig, TrainingConfig
 from raysearch.ensemble.results import Member, read_ensemble, write_ensemble
+from raysearch.ensemble.selection import Score
 from raysearch.errors import StudyError, UserError
 from raysearch.io import read_json, read_yaml, sha256, write_json, write_yaml
 from raysearch.paths import StudyPaths, TrialPaths
@@ -83,7 +84,9 @@ def copy_of(study: StudyPaths, folder: Path) -> StudyPaths:
 def choose(study: StudyPaths, trials: Sequence[int | None], name: str = "mixed") -> None:
     """Let the ensemble have these trials' students as members."""
     view = "student-final"
-    members = tuple(Member(trial, view if trial is not None else "x.csv", 1 / len(trials), "a") for trial in trials)
+    members = tuple(
+        Member(trial, view if trial is not None else "x.csv", 1 / len(trials), "a", Score(0.5, 1.0)) for trial in trials
+    )
     write_ensemble(study.ensemble(name), replace(read_ensemble(study.ensemble("greedy")), name=name, members=members))
 
 

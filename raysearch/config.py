@@ -17,7 +17,8 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of the RGB channels, in [0, 1]. Every input is normalised with them. They are
 ImageNet's."""
 
-Objective = Literal["accuracy", "log_loss"]
+Objective = Literal["accuracy", "balanced_accuracy", "log_loss"]
+"""A figure that trainings are compared by."""
 Policy = Literal["none", "basic", "autoaugment", "autoaugment_cifar10", "randaugment", "trivialaugment"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -366,13 +367,19 @@ class TrialConfig(Section):
         return self
 
 
+def is_maximized(objective: Objective) -> bool:
+    """Whether a larger value is better."""
+    return objective != "log_loss"
+
+
 class TrainingConfig(Section):
     """The content of a trial's `config.yaml`, and the input of `raysearch train`."""
 
     data: DataConfig = DataConfig()
     objective: Objective = "accuracy"
-    """Held-out figure that decides which epoch's weights are kept. `accuracy`: share of correct samples. `log_loss`:
-    mean of -log p(label), in nats."""
+    """Held-out figure that decides which epoch's weights are kept. `accuracy`: share of correct samples.
+    `balanced_accuracy`: mean over the classes of the recall, for classes of unequal size. `log_loss`: mean of
+    -log p(label), in nats."""
     trial: TrialConfig = TrialConfig()
 
 

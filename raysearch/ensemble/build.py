@@ -32,7 +32,9 @@ def build_ensemble(study: StudyPaths, recipe: Recipe, added: Sequence[Path] = ()
     library = add_files(load_library(study, recipe.views, recipe.resolutions), added)
     facts = {number: read_facts(study.trial(number)) for number in {c.trial_number for c in library.candidates}}
     library, caps = apply_caps(library, recipe, facts)
-    candidates = Candidates.from_probs(library.probs, library.labels)
+    objective = recipe.objective or library.objective
+    recipe = recipe.model_copy(update={"objective": objective})
+    candidates = Candidates.from_probs(library.probs, library.labels, objective)
     slots = assign_slots(study, library, recipe.families, facts) if recipe.families else None
     if slots:
         members = slots.fill(candidates.ranking)
@@ -67,7 +69,14 @@ def _assemble(
     probs = weighted_mean(candidates, selection.weights)
     scores = {selector: outcome.score for selector, outcome in crossed.outcomes.items()}
     differences = crossed.outcomes["ensemble"].hits - crossed.outcomes["single"].hits
-    gain = bootstrap_gain(differences, crossed.folds, recipe.bootstrap, np.random.default_rng(recipe.seed))
+    is_balanced = candidates.objective == "balanced_accuracy"
+    gain = bootstrap_gain(
+        differences,
+        crossed.folds,
+        recipe.bootstrap,
+        np.random.default_rng(recipe.seed),
+        labels if is_balanced else None,
+    )
     return Ensemble(
         name=recipe.name,
         recipe=recipe,
@@ -79,14 +88,15 @@ def _assemble(
         members=_members(library, candidates, crossed, selection, chosen, facts),
         trajectory=_rounds(selection, library.names),
         best_round=selection.best_round,
-        in_sample=score(probs, labels),
+        in_sample=score(probs, labels, candidates.objective),
         cross_fitted=CrossFitted(
             scores["ensemble"].accuracy,
             scores["ensemble"].log_loss,
             crossed.folds,
             recipe.repeats,
-            *share_interval(scores["ensemble"].accuracy, len(labels)),
+            *share_interval(scores["ensemble"].value, candidates.weighting.effective_size),
             CONFIDENCE,
+            scores["ensemble"].balanced_accuracy,
         ),
         best_single=BestSingle(
             library.names[baseline.best_single], candidates.singles[baseline.best_single], scores["single"]
@@ -127,7 +137,7 @@ def _members(
 
 def _rounds(selection: Selection, names: Sequence[str]) -> tuple[Round, ...]:
     return tuple(
-        Round(number, names[pick], after.accuracy, after.log_loss)
+        Round(number, names[pick], after.accuracy, after.log_loss, after.balanced_accuracy)
         for number, (pick, after) in enumerate(zip(selection.picks, selection.trajectory, strict=True), start=1)
     )
 

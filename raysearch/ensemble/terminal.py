@@ -15,10 +15,11 @@ MISSING = "–"
 
 def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
     """Weight and contribution of each member; marks the members in ``dropped``, whose weights were removed."""
+    changes = f"change of {ensemble.in_sample.measure} and log loss by the member, cross-fitted"
     table = Table(
         title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
         title_justify="left",
-        caption="Adds: change of accuracy and log loss by the member, cross-fitted. Chosen: share of the folds.",
+        caption=f"Adds: {changes}. Chosen: share of the folds.",
         caption_justify="left",
     )
     table.add_column("member", no_wrap=True)
@@ -38,17 +39,17 @@ def _contribution(member: Member) -> tuple[str, str, str]:
     if contribution is None:
         return MISSING, MISSING, MISSING
     return (
-        f"{100 * contribution.accuracy:+.1f}",
+        f"{100 * contribution.value:+.1f}",
         f"{contribution.log_loss:+.3f}",
         f"{100 * contribution.chosen:.0f} %",
     )
 
 
 def figures_table(ensemble: Ensemble) -> Table:
-    """Accuracy and log loss of the ensemble, the best single candidate and the plain mean."""
+    """Accuracy or balanced accuracy, and log loss, of the ensemble, the best single candidate and the plain mean."""
     fitted, single, mean = ensemble.cross_fitted, ensemble.best_single, ensemble.uniform
     table = Table(
-        title=f"Accuracy (log loss) on {ensemble.n} held-out samples",
+        title=f"{fitted.measure.capitalize()} (log loss) on {ensemble.n} held-out samples",
         title_justify="left",
         caption="In-sample figures use the samples of the selection and are too optimistic.",
         caption_justify="left",
@@ -59,7 +60,7 @@ def figures_table(ensemble: Ensemble) -> Table:
     table.add_column("in-sample", justify="right")
     table.add_row(
         "ensemble",
-        _format(Score(fitted.accuracy, fitted.log_loss)),
+        _format(fitted.score),
         f"{100 * fitted.low:.1f} to {100 * fitted.high:.1f}",
         _format(ensemble.in_sample),
     )
@@ -70,7 +71,7 @@ def figures_table(ensemble: Ensemble) -> Table:
 
 
 def _format(score: Score) -> str:
-    return f"{100 * score.accuracy:.1f} % ({score.log_loss:.3f})"
+    return f"{100 * score.value:.1f} % ({score.log_loss:.3f})"
 
 
 def sentences(ensemble: Ensemble) -> Iterator[str]:
@@ -100,7 +101,8 @@ def _describe_disagreement(disagreement: Disagreement) -> str:
 def _interpret_gain(ensemble: Ensemble) -> str:
     gain = ensemble.gain
     figure = (
-        f"Gain over the best single model, cross-fitted: {100 * gain.accuracy:+.1f} points of accuracy, "
+        f"Gain over the best single model, cross-fitted: {100 * gain.value:+.1f} points of "
+        f"{gain.measure}, "
         f"{100 * gain.confidence:.0f} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}."
     )
     if gain.is_certain:
@@ -113,8 +115,8 @@ def _interpret_gain(ensemble: Ensemble) -> str:
 
 
 def _compare_with_mean(ensemble: Ensemble) -> str:
-    mean, own = ensemble.uniform, Score(ensemble.cross_fitted.accuracy, ensemble.cross_fitted.log_loss)
-    if ensemble.recipe.method == BASELINE or mean.cross_fitted.rank <= own.rank:
+    mean = ensemble.uniform
+    if ensemble.recipe.method == BASELINE or mean.cross_fitted.rank <= ensemble.cross_fitted.score.rank:
         return ""
     return f" The plain mean of the best {mean.members} (method: {BASELINE}) is even better, and simpler."
 

@@ -54,16 +54,16 @@ class Weighting:
         return len(self.weights)
 
     @cached_property
-    def rows(self) -> list[np.ndarray | slice]:
-        """The samples of each group; a slice of all samples if there is one group."""
-        if self.groups == 1:
-            return [slice(None)]
+    def rows(self) -> list[np.ndarray]:
+        """int: the samples of each group"""
         return [np.flatnonzero(self.group_of == group) for group in range(self.groups)]
 
     def count(self, is_right: np.ndarray, axis: int = 0) -> np.ndarray:
         """int64 [groups, ...]: the correct samples of each group; ``axis`` of bool ``is_right`` holds all samples."""
         if is_right.ndim == 1:
             return self.count_some(slice(None), is_right)
+        if self.groups == 1:
+            return np.count_nonzero(is_right, axis=axis)[np.newaxis]
         others = is_right.shape[:axis] + is_right.shape[axis + 1 :]
         counts = np.empty((self.groups, *others), dtype=np.int64)
         for group, rows in enumerate(self.rows):
@@ -96,7 +96,7 @@ class Weighting:
 
     def score(self, counts: np.ndarray, log_loss: float, repeats: int = 1) -> Score:
         """The score of ``counts`` int64 [groups] correct samples, added up over ``repeats`` passes."""
-        accuracy = int(counts.sum()) / (repeats * len(self.group_of))
+        accuracy = sum(counts.tolist()) / (repeats * len(self.group_of))
         balanced = self.compute_share(counts, repeats) if self.objective == "balanced_accuracy" else None
         return Score(accuracy, log_loss, balanced)
 

@@ -56,7 +56,7 @@ def load_training(root: Path, view: str | None = None) -> TrainedView:
     predictions = read_predictions(paths.predictions(chosen))
     role = view_parts(chosen).role
     weights = [training.weights(role) for training in paths.trainings]
-    _check_weights(paths, chosen, weights, predictions.weights_sha256)
+    _check_weights(paths, chosen, weights, predictions.weights_sha256, was_stopped=result["state"] == "PRUNED")
     configs = [_read_config(training) for training in paths.trainings]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifiers = {}
@@ -126,17 +126,19 @@ def _read_config(training: TrialPaths) -> TrainingConfig:
     return validate(TrainingConfig, read_yaml(training.config), display_path(training.config))
 
 
-def _check_weights(paths: TrialPaths, view: str, weights: Sequence[Path], expected: str) -> None:
+def _check_weights(paths: TrialPaths, view: str, weights: Sequence[Path], expected: str, *, was_stopped: bool) -> None:
     """Raise `SetError` unless the weights exist and made the stored predictions of ``view``."""
     missing = [path for path in weights if not path.is_file()]
     names = " and ".join(map(display_path, missing))
     role = view_parts(view).role
     if missing and is_dropped(paths, role):
         others = [name for name in paths.stored_views() if not is_dropped(paths, view_parts(name).role)]
+        # A new training runs to its end, so its weights would be others.
+        early = " (the search stopped this trial early; a new training runs to its end)" if was_stopped else ""
         other = f", or score another view with --view {others[0]}" if others else ""
         raise SetError(
             f"{names}: dropped to keep within search.checkpoints_gb, but needed for {view}; train them again with "
-            f"{_build_remedy(paths, role)}{other}"
+            f"{_build_remedy(paths, role)}{early}{other}"
         )
     if missing:
         raise SetError(f"{names}: no such file, but needed for {view}")

@@ -42,6 +42,12 @@ class StudyFile(Section, extra="ignore"):
     created: str
     """Time of creation, ISO 8601, UTC."""
 
+    @property
+    def objective(self) -> str | None:
+        """The study's `search.objective`; None if the file has none."""
+        search = (self.space.model_extra or {}).get("search")
+        return search.get("objective") if isinstance(search, dict) else None
+
 
 def read_study_file(paths: StudyPaths) -> StudyFile:
     """Read `study.yaml`. Raises `StudyError` if the folder is not a study or the file is invalid, one line per

@@ -13,6 +13,7 @@ LAYERS = (
     {"errors"},
     {"io", "paths", "section", "verb_package"},
     {"shipped"},
+    {"data_config"},
     {"config", "predictions"},
     {"study_file"},
     {"space", "data", "augment", "models", "losses", "ensemble"},

@@ -15,6 +15,7 @@ ROWS = {
     "trial_overhead": "benchmarks.rows.trial_overhead",
     "search_16": "benchmarks.rows.search_16",
     "ensemble_small": "benchmarks.rows.ensemble_small",
+    "ensemble_noise": "benchmarks.rows.ensemble_noise",
     "ensemble_16_models": "benchmarks.rows.ensemble_16_models",
     "ensemble_200_models": "benchmarks.rows.ensemble_200_models",
     "ensemble_1000_models": "benchmarks.rows.ensemble_1000_models",

@@ -62,8 +62,8 @@ class Study:
     def predictions(self, trial: int, view: str | None = None) -> Predictions:
         """Held-out predictions of a trial: `sample_ids`, `labels`, `classes`, and `probs` float32 [samples, classes].
 
-        ``view``: one of the trial's `views`, such as `teacher-final`; None: the most accurate. Raises `StudyError`
-        if the trial has no such predictions, and `PredictionsError` for a damaged file.
+        ``view``: one of the trial's `views`, such as `teacher-final`; None: its `best_view`. Raises `StudyError` if the
+        trial has no such predictions, and `PredictionsError` for a damaged file.
         """
         stored = {one.number: one for one in self.trials}
         if trial not in stored:

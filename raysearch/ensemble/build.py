@@ -33,7 +33,9 @@ def build_ensemble(study: StudyPaths, recipe: Recipe, added: Sequence[Path] = ()
     library = add_files(load_library(study, recipe.views, recipe.resolutions), added)
     facts = {number: read_facts(study.trial(number)) for number in {c.trial_number for c in library.candidates}}
     library, caps = apply_caps(library, recipe, facts)
-    candidates = Candidates.from_probs(library.probs, library.labels)
+    objective = recipe.objective or library.objective
+    recipe = recipe.model_copy(update={"objective": objective})
+    candidates = Candidates.from_probs(library.probs, library.labels, objective)
     slots = assign_slots(study, library, recipe.families, facts) if recipe.families else None
     if slots:
         members = slots.fill(candidates.ranking)
@@ -56,13 +58,13 @@ def _assemble(
     chosen = _sort_members(library, selection.weights)
     probs = weighted_mean(candidates, selection.weights)
     scores = {selector: outcome.score for selector, outcome in crossed.outcomes.items()}
-    gain = measure_gain(bound, crossed, ENSEMBLE, SINGLE)
+    gain = measure_gain(bound, candidates, crossed, ENSEMBLE, SINGLE)
     uniform = UniformMean(
         len(baseline.picks),
         baseline.trajectory[-1],
         scores[BASELINE_MEAN],
-        gain=measure_gain(bound, crossed, BASELINE_MEAN, SINGLE),
-        over_ensemble=measure_gain(bound, crossed, BASELINE_MEAN, ENSEMBLE),
+        gain=measure_gain(bound, candidates, crossed, BASELINE_MEAN, SINGLE),
+        over_ensemble=measure_gain(bound, candidates, crossed, BASELINE_MEAN, ENSEMBLE),
     )
     return Ensemble(
         name=recipe.name,
@@ -75,14 +77,15 @@ def _assemble(
         members=_members(library, candidates, crossed, selection, chosen, facts),
         trajectory=_rounds(selection, library.names),
         best_round=selection.best_round,
-        in_sample=score(probs, labels),
+        in_sample=score(probs, labels, candidates.objective),
         cross_fitted=CrossFitted(
             scores[ENSEMBLE].accuracy,
             scores[ENSEMBLE].log_loss,
             crossed.folds,
             recipe.repeats,
-            *share_interval(scores[ENSEMBLE].accuracy, len(labels)),
+            *share_interval(scores[ENSEMBLE].value, candidates.weighting.effective_size),
             CONFIDENCE,
+            scores["ensemble"].balanced_accuracy,
         ),
         best_single=BestSingle(
             library.names[baseline.best_single], candidates.singles[baseline.best_single], scores[SINGLE]
@@ -125,7 +128,7 @@ def _members(
 
 def _rounds(selection: Selection, names: Sequence[str]) -> tuple[Round, ...]:
     return tuple(
-        Round(number, names[pick], after.accuracy, after.log_loss)
+        Round(number, names[pick], after.accuracy, after.log_loss, after.balanced_accuracy)
         for number, (pick, after) in enumerate(zip(selection.picks, selection.trajectory, strict=True), start=1)
     )
 

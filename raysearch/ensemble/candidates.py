@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.ensemble.scores import Score, score_of_sum
+from raysearch.ensemble.scores import Score
+from raysearch.ensemble.weighting import SelectionObjective, Weighting
 
 BLOCK_BYTES = 1 << 19
 """Rows are processed in blocks that fit a core's cache; this also bounds the extra memory."""
@@ -59,38 +60,47 @@ class Candidates(Sequence[np.ndarray]):
         probs: Sequence[np.ndarray],
         labels: np.ndarray,
         summary: Summary,
+        weighting: Weighting,
         rows: np.ndarray | None = None,
         members: np.ndarray | None = None,
     ) -> None:
-        """Use only ``rows`` (samples) and ``members`` (candidates) of ``probs``; ``labels`` and ``summary`` match."""
+        """Use only ``rows`` (samples) and ``members`` (candidates) of ``probs``; the other arguments match."""
         self._probs, self._rows = probs, rows
         self._members = np.arange(len(probs)) if members is None else members
-        self.labels, self.summary = labels, summary
+        self.labels, self.summary, self.weighting = labels, summary, weighting
         self.classes = probs[0].shape[1]
 
     @classmethod
-    def from_probs(cls, probs: Sequence[np.ndarray], labels: np.ndarray) -> "Candidates":
+    def from_probs(
+        cls, probs: Sequence[np.ndarray], labels: np.ndarray, objective: SelectionObjective = "accuracy"
+    ) -> "Candidates":
         """Summarize float16, float32 or float64 ``probs``, none negative, with int [samples] ``labels``.
 
-        Returns ``probs`` itself if it is summarized already.
+        Returns ``probs`` itself if it is summarized already; it keeps its own objective.
         """
         if isinstance(probs, cls):
             assert np.array_equal(probs.labels, labels), "labels of other samples"
             return probs
         labels = np.asarray(labels, dtype=np.int64)
-        return cls(probs, labels, summarize(probs, labels))
+        return cls(probs, labels, summarize(probs, labels), Weighting.from_labels(labels, objective))
 
     def with_samples(self, samples: np.ndarray) -> "Candidates":
-        """Only these ``samples`` (int), which may repeat; reuses the summary."""
+        """Only these ``samples`` (int), which may repeat; reuses the summary, and weighs these samples anew."""
         rows = samples if self._rows is None else self._rows[samples]
+        labels, summary = self.labels[samples], self.summary.subset(samples, slice(None))
         return Candidates(
-            self._probs, self.labels[samples], self.summary.subset(samples, slice(None)), rows, self._members
+            self._probs, labels, summary, Weighting.from_labels(labels, self.objective), rows, self._members
         )
 
     def only(self, members: np.ndarray) -> "Candidates":
         """Only these candidates (int); reuses the summary."""
         summary = self.summary.subset(slice(None), members)
-        return Candidates(self._probs, self.labels, summary, self._rows, self._members[members])
+        return Candidates(self._probs, self.labels, summary, self.weighting, self._rows, self._members[members])
+
+    @property
+    def objective(self) -> SelectionObjective:
+        """What a selection from these candidates maximizes."""
+        return self.weighting.objective
 
     def __len__(self) -> int:
         return len(self._members)
@@ -119,22 +129,22 @@ class Candidates(Sequence[np.ndarray]):
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """int [candidates]: number of samples that each candidate alone predicts correctly."""
+        """int64 [groups, candidates]: number of samples that each candidate alone predicts correctly, by group."""
         lead, labels = self.summary.lead, self.labels
-        counts = np.count_nonzero(lead > 0, axis=0)
+        is_right = lead > 0
         rows, members = np.nonzero(lead == 0)
-        wins_tie = labels[rows] < self.summary.rival[rows, members]
-        return counts + np.bincount(members[wins_tie], minlength=len(self))
+        is_right[rows, members] = labels[rows] < self.summary.rival[rows, members]
+        return self.weighting.count(is_right)
 
     @cached_property
     def singles(self) -> list[Score]:
         """The score of each candidate alone."""
-        label_probs = self.summary.label_prob.T
-        return [score_of_sum(int(n), p.astype(np.float64), 1) for n, p in zip(self.correct, label_probs, strict=True)]
+        pairs = zip(self.correct.T, self.summary.label_prob.T, strict=True)
+        return [self.weighting.score_sum(counts, probs.astype(np.float64), 1) for counts, probs in pairs]
 
     @property
     def ranking(self) -> list[int]:
-        """All candidates, best first: by accuracy, then log loss, then position."""
+        """All candidates, best first: by the objective, then log loss, then position."""
         return sorted(range(len(self)), key=lambda candidate: self.singles[candidate].rank, reverse=True)
 
 

@@ -27,8 +27,12 @@ def cross_fit_recipe(bound: BoundRecipe, candidates: Candidates) -> CrossFit:
     )
 
 
-def measure_gain(bound: BoundRecipe, crossed: CrossFit, selector: str, over: str) -> Gain:
-    """Accuracy of ``selector`` minus that of the selector ``over``, cross-fitted, with its interval."""
+def measure_gain(bound: BoundRecipe, candidates: Candidates, crossed: CrossFit, selector: str, over: str) -> Gain:
+    """The figure of ``selector`` minus that of the selector ``over``, cross-fitted, with its interval.
+
+    The figure is the objective of the selection: accuracy or balanced accuracy.
+    """
     differences = crossed.outcomes[selector].hits - crossed.outcomes[over].hits
     rng = np.random.default_rng(bound.recipe.seed)
-    return bootstrap_gain(differences, crossed.folds, bound.recipe.bootstrap, rng)
+    labels = candidates.labels if candidates.objective == "balanced_accuracy" else None
+    return bootstrap_gain(differences, crossed.folds, bound.recipe.bootstrap, rng, labels)

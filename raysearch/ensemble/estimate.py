@@ -12,6 +12,7 @@ import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.scores import Score, is_correct, log_losses, weighted_mean
+from raysearch.ensemble.weighting import Weighting
 from raysearch.errors import PredictionsError
 
 MIN_FOLDS = 2
@@ -38,10 +39,13 @@ class Outcome:
     """float64 [partitions, samples]: 1 where the prediction is correct, else 0"""
     losses: np.ndarray
     """float64 [partitions, samples], nats"""
+    weighting: Weighting
+    """Of all samples"""
 
     @property
     def score(self) -> Score:
-        return Score(float(self.hits.mean()), float(self.losses.mean()))
+        counts = self.weighting.count(self.hits > 0, axis=1).sum(axis=1)
+        return self.weighting.score(counts, float(self.losses.mean()), len(self.hits))
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def _score(library: Candidates, selector: str, partitions: tuple[tuple[Fold, ...
             probs = weighted_mean(left_out, fold.weights[selector])
             hits[number, fold.left_out] = is_correct(probs, left_out.labels)
             losses[number, fold.left_out] = log_losses(probs, left_out.labels)
-    return Outcome(hits, losses)
+    return Outcome(hits, losses, library.weighting)
 
 
 def usable_folds(labels: np.ndarray, folds: int) -> int:

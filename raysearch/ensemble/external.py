@@ -7,6 +7,7 @@ too optimistic.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def add_files(library: Library, files: Sequence[Path]) -> Library:
             faults += error.faults
     if faults:
         raise PredictionsError(faults)
-    return Library(library.candidates, tuple(added), library.notes)
+    return replace(library, added=tuple(added))
 
 
 def _read(file: Path, library: Library) -> np.ndarray:

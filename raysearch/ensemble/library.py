@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from raysearch.ensemble.checks import find_fault, shorten
+from raysearch.ensemble.weighting import SelectionObjective
 from raysearch.errors import PredictionsError, StudyError, UserError
 from raysearch.io import display_path, read_json
 from raysearch.paths import VIEWS, StudyPaths, TrialPaths, view_parts
@@ -37,6 +38,8 @@ class Library:
 
     candidates: tuple[Predictions, ...]
     added: tuple[Added, ...] = ()
+    objective: SelectionObjective = "accuracy"
+    """What a selection maximizes unless a recipe says otherwise"""
     notes: tuple[str, ...] = ()
     """What was left out and why: sentences for the user, without a full stop"""
 
@@ -82,7 +85,8 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, resolutions: b
     folder is not a study or has no candidate, and `PredictionsError` naming every file that is malformed, or was made
     on another split than held_out, on other data, or on other samples.
     """
-    fingerprint = read_study_file(study).data.fingerprint
+    file = read_study_file(study)
+    fingerprint = file.data.fingerprint
     faults: list[str] = []
     candidates: dict[str, Predictions] = {}
     states: dict[int, str] = {}
@@ -107,7 +111,8 @@ def load_library(study: StudyPaths, views: Sequence[str] = VIEWS, resolutions: b
         raise PredictionsError(faults)
     if not candidates:
         raise StudyError(_describe_missing(study, views, list(states.values())))
-    return Library(tuple(candidates.values()), notes=tuple(_notes(states, empty)))
+    objective: SelectionObjective = "balanced_accuracy" if file.objective == "balanced_accuracy" else "accuracy"
+    return Library(tuple(candidates.values()), objective=objective, notes=tuple(_notes(states, empty)))
 
 
 def is_dropped(trial: TrialPaths, role: str) -> bool:

@@ -1,17 +1,17 @@
 """What each member adds to an ensemble, and how much the members disagree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.estimate import CrossFit, Fold
-from raysearch.ensemble.scores import Score, score, weighted_mean
+from raysearch.ensemble.scores import Measured, is_correct, log_losses, weighted_mean
 
 
 @dataclass(frozen=True)
-class Contribution:
+class Contribution(Measured):
     """The ensemble's score minus its score without the member, with the other weights rescaled to sum to 1.
 
     Cross-fitted: the mean over all folds, on left-out samples. A fold whose selection lacks the member counts as 0.
@@ -22,6 +22,8 @@ class Contribution:
     """Negative if the member improves the ensemble"""
     chosen: float
     """Share of the folds' selections that contain the member"""
+    balanced_accuracy: float | None = None
+    """Given if it is the objective of the selection"""
 
 
 @dataclass(frozen=True)
@@ -45,35 +47,40 @@ def measure_contributions(
     differences = np.stack([_measure_fold(library, fold, selector, members) for fold in folds])
     sizes = np.array([len(fold.left_out) for fold in folds])
     chosen = np.mean([fold.weights[selector][list(members)] > 0 for fold in folds], axis=0)
-    return [_mean(differences[:, index], sizes, float(share)) for index, share in enumerate(chosen)]
+    found = [_mean(differences[:, index], sizes, float(share)) for index, share in enumerate(chosen)]
+    if library.objective == "balanced_accuracy":
+        return found
+    return [one and replace(one, balanced_accuracy=None) for one in found]
 
 
 def _measure_fold(library: Candidates, fold: Fold, selector: str, members: Sequence[int]) -> np.ndarray:
-    """float64 [members, 2]: accuracy and log loss on the left-out samples; NaN for a fold's only member."""
+    """float64 [members, 3]: accuracy, log loss and balanced accuracy on the left-out samples; NaN for a fold's only
+    member. The balanced accuracy has the weights of the whole library, so that the mean over the folds is exact."""
     left_out, weights = library.with_samples(fold.left_out), fold.weights[selector]
-    whole = weighted_mean(left_out, weights)
-    full = score(whole, left_out.labels)
-    differences = np.zeros((len(members), 2))
+    whole, sample_weights = weighted_mean(left_out, weights), library.weighting.sample_weights[fold.left_out]
+    full = _figures(whole, left_out.labels, sample_weights)
+    differences = np.zeros((len(members), 3))
     for index, member in enumerate(members):
         if np.flatnonzero(weights).tolist() == [member]:
             differences[index] = np.nan
         elif weights[member] > 0:
             rest = (whole - weights[member] * left_out[member].astype(np.float64)) / (1 - weights[member])
-            differences[index] = _subtract(full, score(rest, left_out.labels))
+            differences[index] = full - _figures(rest, left_out.labels, sample_weights)
     return differences
 
 
-def _subtract(full: Score, without: Score) -> tuple[float, float]:
-    return full.accuracy - without.accuracy, full.log_loss - without.log_loss
+def _figures(probs: np.ndarray, labels: np.ndarray, sample_weights: np.ndarray) -> np.ndarray:
+    hits = is_correct(probs, labels)
+    return np.array([hits.mean(), log_losses(probs, labels).mean(), (hits * sample_weights).mean()])
 
 
 def _mean(differences: np.ndarray, sizes: np.ndarray, chosen: float) -> Contribution | None:
-    """The mean of ``differences`` [folds, 2] over the folds, weighted by their ``sizes`` [folds]."""
+    """The mean of ``differences`` [folds, 3] over the folds, weighted by their ``sizes`` [folds]."""
     is_known = ~np.isnan(differences[:, 0])
     if not is_known.any():
         return None
-    accuracy, log_loss = np.average(differences[is_known], axis=0, weights=sizes[is_known])
-    return Contribution(float(accuracy), float(log_loss), chosen)
+    accuracy, log_loss, balanced = np.average(differences[is_known], axis=0, weights=sizes[is_known]).tolist()
+    return Contribution(accuracy, log_loss, chosen, balanced)
 
 
 def measure_disagreement(probs: Sequence[np.ndarray]) -> Disagreement | None:

@@ -12,7 +12,7 @@ from raysearch.ensemble.intervals import Gain
 from raysearch.ensemble.library import Library
 from raysearch.ensemble.members import Contribution, Disagreement
 from raysearch.ensemble.recipe import Recipe
-from raysearch.ensemble.scores import Score, weighted_mean
+from raysearch.ensemble.scores import Measured, Score, weighted_mean
 from raysearch.errors import PredictionsError, StudyError
 from raysearch.io import display_path, read_json, write_json
 
@@ -49,11 +49,13 @@ class Round:
     added: str
     accuracy: float
     log_loss: float
+    balanced_accuracy: float | None = None
+    """Given if it is the objective of the selection"""
 
 
 @dataclass(frozen=True)
-class CrossFitted:
-    """Scores on left-out samples (`raysearch.ensemble.estimate`), and the interval of the accuracy."""
+class CrossFitted(Measured):
+    """Scores on left-out samples (`raysearch.ensemble.estimate`), and the interval of the objective."""
 
     accuracy: float
     log_loss: float
@@ -62,6 +64,12 @@ class CrossFitted:
     low: float
     high: float
     confidence: float
+    balanced_accuracy: float | None = None
+    """Given if it is the objective of the selection; the interval is then that of the balanced accuracy"""
+
+    @property
+    def score(self) -> Score:
+        return Score(self.accuracy, self.log_loss, self.balanced_accuracy)
 
 
 @dataclass(frozen=True)

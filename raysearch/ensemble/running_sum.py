@@ -3,7 +3,7 @@
 import numpy as np
 
 from raysearch.ensemble.candidates import Candidates
-from raysearch.ensemble.scores import Score, score_of_sum
+from raysearch.ensemble.scores import Score
 
 SLACK = 1e-5
 """Bounds decide only if they differ by more than this share of the greatest probability.
@@ -69,8 +69,8 @@ class RunningSum:
         """Minimum difference at which bounds decide"""
         return SLACK * self._candidates.summary.largest
 
-    def settle(self, most_lost: np.ndarray | float, most_won: np.ndarray | float) -> tuple[int, np.ndarray]:
-        """The number of samples that stay correct whatever is added next, and the open samples (int), which may change.
+    def settle(self, most_lost: np.ndarray | float, most_won: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """The samples that stay correct whatever is added next, int64 [groups], and the open samples (int).
 
         ``most_lost`` is the most that an addition can lower the label's lead over the best rival; ``most_won`` is the
         most that it can add to the label; float [samples] or a number. Refreshes the open samples.
@@ -78,7 +78,8 @@ class RunningSum:
         _, is_open = self._settled(most_lost, most_won)
         self.refresh(np.flatnonzero(is_open))
         is_right, is_open = self._settled(most_lost, most_won)
-        return int(np.count_nonzero(is_right)), np.flatnonzero(is_open)
+        weighting = self._candidates.weighting
+        return weighting.count(is_right), weighting.sort(np.flatnonzero(is_open))
 
     def _settled(self, most_lost: np.ndarray | float, most_won: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """bool [samples], twice: which certainly stay correct, and which may be correct or wrong."""
@@ -91,17 +92,20 @@ class RunningSum:
         starts = samples[:, np.newaxis] * self._candidates.classes
         return self._sums.reshape(-1).take(starts + classes)
 
-    def count_right(self, samples: np.ndarray, added: int | None = None) -> int:
-        """How many of ``samples`` (int, refreshed) the sum predicts correctly, with candidate ``added`` if given."""
-        count = 0
+    def count_right(self, samples: np.ndarray, added: int | None = None) -> np.ndarray:
+        """int64 [groups]: how many of ``samples`` (int, refreshed) the sum predicts correctly, with candidate ``added``
+        if given."""
+        weighting = self._candidates.weighting
+        counts = np.zeros(weighting.groups, dtype=np.int64)
         for block in self._candidates.blocks(samples):
             sums = self._sums.take(block, axis=0)
             if added is not None:
                 sums += self._candidates.take(added, block)
-            count += int(np.count_nonzero(sums.argmax(axis=1) == self._candidates.labels[block]))
-        return count
+            counts += weighting.count_some(block, sums.argmax(axis=1) == self._candidates.labels[block])
+        return counts
 
     def score(self) -> Score:
         """The score of the picks' mean."""
         right, doubtful = self.settle(0, 0)
-        return score_of_sum(right + self.count_right(doubtful), self.label_sum, len(self.picks))
+        counts = right + self.count_right(doubtful)
+        return self._candidates.weighting.score_sum(counts, self.label_sum, len(self.picks))

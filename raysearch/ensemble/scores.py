@@ -9,17 +9,36 @@ PROBABILITY_FLOOR = 1e-12
 """Lower bound of probabilities in the log loss, so that one confident mistake does not make it infinite."""
 
 
+class Measured:
+    """Figures with an accuracy, and with a balanced accuracy if that is the objective of the selection."""
+
+    accuracy: float
+    balanced_accuracy: float | None
+
+    @property
+    def value(self) -> float:
+        """The objective of the selection."""
+        return self.accuracy if self.balanced_accuracy is None else self.balanced_accuracy
+
+    @property
+    def measure(self) -> str:
+        """The objective's name in text."""
+        return "accuracy" if self.balanced_accuracy is None else "balanced accuracy"
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(Measured):
     """Accuracy and mean log loss (natural log) on one split."""
 
     accuracy: float
     log_loss: float
+    balanced_accuracy: float | None = None
+    """Mean of the recalls of the classes that have samples; None unless it is the objective of the selection"""
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Sort key, greater is better: accuracy, then log loss."""
-        return self.accuracy, -self.log_loss
+        """Sort key, greater is better: the objective of the selection, then log loss."""
+        return self.value, -self.log_loss
 
 
 def weighted_mean(probs: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -38,19 +57,6 @@ def is_correct(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def log_losses(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """float64 [samples]: -log of the label's probability."""
     return negative_log(probs[np.arange(len(labels)), labels].astype(np.float64))
-
-
-def score(probs: np.ndarray, labels: np.ndarray) -> Score:
-    """Accuracy and log loss of float [samples, classes]."""
-    return Score(float(is_correct(probs, labels).mean()), float(log_losses(probs, labels).mean()))
-
-
-def score_of_sum(right: int, label_sum: np.ndarray, size: int) -> Score:
-    """The score of the mean of ``size`` candidates, of which ``right`` samples are correct.
-
-    ``label_sum`` float [samples]: the sum of the candidates' probabilities of the label.
-    """
-    return Score(right / len(label_sum), float(negative_log(label_sum / size).mean()))
 
 
 def negative_log(probs: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Selection functions: greedy, bagged, and the plain mean of the best candidates. Re-exports what they share.
 
-Candidates are ranked by accuracy, then log loss, then position. Sums are float64, so picks are the same on every
+Candidates are ranked by the objective, then log loss, then position. Sums are float64, so picks are the same on every
 machine.
 """
 
@@ -13,8 +13,9 @@ from raysearch.ensemble.candidates import Candidates
 from raysearch.ensemble.caps import Cap, check_caps, filter_affordable
 from raysearch.ensemble.greedy_vote import score_means, select_greedy
 from raysearch.ensemble.refine import refine_weights
-from raysearch.ensemble.scores import PROBABILITY_FLOOR, Score, is_correct, log_losses, score, weighted_mean
+from raysearch.ensemble.scores import PROBABILITY_FLOOR, Score, is_correct, log_losses, weighted_mean
 from raysearch.ensemble.trajectory import Selection, make_selection
+from raysearch.ensemble.weighting import SelectionObjective, score
 
 __all__ = [
     "PROBABILITY_FLOOR",
@@ -22,6 +23,7 @@ __all__ = [
     "Cap",
     "Score",
     "Selection",
+    "SelectionObjective",
     "is_correct",
     "log_losses",
     "refine_weights",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from raysearch.config import Count
+from raysearch.ensemble.weighting import SelectionObjective
 from raysearch.paths import VIEWS, View
 from raysearch.section import Section
 
@@ -26,7 +27,7 @@ class Family(Section):
     """Values that the trial's config must have, by dotted path below `trial` (`augment.mixing: ricap`); a list allows
     several values. For a training in stages, the last stage's value counts."""
     count: Count = 1
-    """Number of members: the trials with the best held-out accuracy."""
+    """Number of members: the trials with the best held-out value of the objective."""
 
     @property
     def backbones(self) -> list[str]:
@@ -45,6 +46,10 @@ class Settings(Section):
     """The ensemble's name, which is also its file name in the study."""
     method: str = DEFAULT
     """The selection method: a name in `raysearch.ensemble.methods.METHODS`."""
+    objective: SelectionObjective | None = None
+    """What the selection maximizes on the held-out samples; ties are decided by log loss. `accuracy`: share of correct
+    samples. `balanced_accuracy`: mean over the classes of the recall, for classes of unequal size. Null:
+    `balanced_accuracy` if it is the study's `search.objective`, else `accuracy`."""
     rounds: Count = 50
     """Picks of the greedy selection (per bag for `method: bagged`); the best round is kept."""
     sorted_start: Annotated[int, Field(ge=0)] = 0

@@ -16,11 +16,12 @@ MISSING = "–"
 
 
 def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
-    """Weight, own accuracy and contribution of each member; marks the members in ``dropped``: no weights are left."""
+    """Weight, own figure and contribution of each member; marks the members in ``dropped``: no weights are left."""
+    measure = ensemble.in_sample.measure
     table = Table(
         title=f"Ensemble {ensemble.name}: {len(ensemble.members)} of {ensemble.candidates} candidates",
         title_justify="left",
-        caption="Alone: accuracy of the member itself, in %. Adds: change of accuracy and log loss by the member, "
+        caption=f"Alone: {measure} of the member itself, in %. Adds: change of {measure} and log loss by the member, "
         "cross-fitted. Chosen: share of the folds.",
         caption_justify="left",
     )
@@ -36,7 +37,7 @@ def members_table(ensemble: Ensemble, dropped: Collection[Member]) -> Table:
             member.name,
             member.backbone or MISSING,
             f"{member.weight:.3f}",
-            f"{100 * member.alone.accuracy:.1f}",
+            f"{100 * member.alone.value:.1f}",
             *_contribution(member),
             *marks,
         )
@@ -48,17 +49,17 @@ def _contribution(member: Member) -> tuple[str, str, str]:
     if contribution is None:
         return MISSING, MISSING, MISSING
     return (
-        f"{100 * contribution.accuracy:+.1f}",
+        f"{100 * contribution.value:+.1f}",
         f"{contribution.log_loss:+.3f}",
         f"{100 * contribution.chosen:.0f} %",
     )
 
 
 def figures_table(ensemble: Ensemble) -> Table:
-    """Accuracy and log loss of the ensemble, the best single candidate and the plain mean."""
+    """Accuracy or balanced accuracy, and log loss, of the ensemble, the best single candidate and the plain mean."""
     fitted, single, mean = ensemble.cross_fitted, ensemble.best_single, ensemble.uniform
     table = Table(
-        title=f"Accuracy (log loss) on {ensemble.n} held-out samples",
+        title=f"{fitted.measure.capitalize()} (log loss) on {ensemble.n} held-out samples",
         title_justify="left",
         caption="In-sample figures use the samples of the selection and are too optimistic.",
         caption_justify="left",
@@ -69,7 +70,7 @@ def figures_table(ensemble: Ensemble) -> Table:
     table.add_column("in-sample", justify="right")
     table.add_row(
         "ensemble",
-        _format(Score(fitted.accuracy, fitted.log_loss)),
+        _format(fitted.score),
         f"{100 * fitted.low:.1f} to {100 * fitted.high:.1f}",
         _format(ensemble.in_sample),
     )
@@ -80,7 +81,7 @@ def figures_table(ensemble: Ensemble) -> Table:
 
 
 def _format(score: Score) -> str:
-    return f"{100 * score.accuracy:.1f} % ({score.log_loss:.3f})"
+    return f"{100 * score.value:.1f} % ({score.log_loss:.3f})"
 
 
 def sentences(ensemble: Ensemble) -> Iterator[str]:
@@ -98,11 +99,11 @@ def sentences(ensemble: Ensemble) -> Iterator[str]:
 def _explain(member: Member, ensemble: Ensemble) -> str:
     return explain_member(
         member.name,
-        member.alone.accuracy,
-        ensemble.best_single.in_sample.accuracy,
+        member.alone.value,
+        ensemble.best_single.in_sample.value,
         member.weight,
         len(ensemble.members),
-        member.contribution.accuracy if member.contribution else None,
+        member.contribution.value if member.contribution else None,
     )
 
 
@@ -143,15 +144,15 @@ def _interpret_gain(ensemble: Ensemble) -> str:
 
 def _format_gain(gain: Gain) -> str:
     return (
-        f"{100 * gain.accuracy:+.1f} points of accuracy, {100 * gain.confidence:.0f} % interval "
+        f"{100 * gain.value:+.1f} points of {gain.measure}, {100 * gain.confidence:.0f} % interval "
         f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
     )
 
 
 def _compare_with_mean(ensemble: Ensemble) -> str:
-    """A sentence if the plain mean is at least as accurate, but not certainly; otherwise empty."""
+    """A sentence if the plain mean is at least as good, but not certainly; otherwise empty."""
     mean = ensemble.uniform
-    if ensemble.recipe.method == BASELINE or mean.over_ensemble.accuracy < 0:
+    if ensemble.recipe.method == BASELINE or mean.over_ensemble.value < 0:
         return ""
     return (
         f" The plain mean of the best {mean.members} (method: {BASELINE}) is simpler. Its difference from the ensemble "

@@ -17,35 +17,39 @@ class Additions:
 
     total: RunningSum
     least: np.ndarray
+    """int64 [groups, candidates]"""
     greatest: np.ndarray
-    """int [candidates]"""
+    """int [candidates]: the weighted sum over the groups"""
     samples: np.ndarray
     """int [open]: the samples whose prediction can change"""
     undecided: np.ndarray
     """bool [candidates, open]: where the bounds do not decide"""
 
-    def count(self, candidate: int) -> int:
-        """The exact number of correct samples with the candidate added."""
-        undecided = self.samples[self.undecided[candidate].nonzero()[0]]
-        return int(self.least[candidate]) + self.total.count_right(undecided, candidate)
+    def find_undecided(self, candidate: int) -> np.ndarray:
+        """int: the samples that an exact count of the candidate computes."""
+        return self.samples[self.undecided[candidate].nonzero()[0]]
+
+    def count(self, candidate: int, undecided: np.ndarray) -> np.ndarray:
+        """int64 [groups]: the exact number of correct samples with the candidate added; see `find_undecided`."""
+        return self.least[:, candidate] + self.total.count_right(undecided, candidate)
 
 
 def bound_additions(total: RunningSum, candidates: Candidates) -> Additions:
     """Compute bounds for every candidate from the summary alone."""
+    weighting = candidates.weighting
     if not total.picks:
         samples, undecided = np.empty(0, dtype=np.int64), np.empty((len(candidates), 0), dtype=bool)
-        return Additions(total, candidates.correct, candidates.correct, samples, undecided)
+        return Additions(total, candidates.correct, weighting.weigh(candidates.correct), samples, undecided)
     right, samples = total.settle(candidates.summary.most_lost, candidates.summary.most_won)
-    least = np.full(len(candidates), right)
+    least = np.repeat(right[:, np.newaxis], len(candidates), axis=1)
     greatest = least.copy()
     undecided = np.empty((len(candidates), len(samples)), dtype=bool)
-    for start in range(0, len(samples), PART):
-        part = slice(start, start + PART)
+    for group, part in weighting.parts(samples, PART):
         is_right, may_be_right = _bound_part(total, candidates, samples[part])
-        least += _count_rows(is_right)
-        greatest += _count_rows(may_be_right)
+        least[group] += _count_rows(is_right)
+        greatest[group] += _count_rows(may_be_right)
         undecided[:, part] = (may_be_right ^ is_right).T
-    return Additions(total, least, greatest, samples, undecided)
+    return Additions(total, least, weighting.weigh(greatest), samples, undecided)
 
 
 def _bound_part(total: RunningSum, candidates: Candidates, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,1 +1,1 @@
-"""Evaluates a checkpoint set on one labelled split: figures with confidence intervals."""
+"""Evaluates a checkpoint set or a training on one labelled split: figures with confidence intervals."""

@@ -1,4 +1,4 @@
-"""`python -m raysearch.evaluate SET_DIR --data SOURCE`: score a checkpoint set on labelled images."""
+"""`python -m raysearch.evaluate FOLDER --data SOURCE`: score a checkpoint set or a training on labelled images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +10,13 @@ from raysearch.paths import Crops
 
 
 def command(
-    set_dir: Annotated[
+    folder: Annotated[
         Path,
         typer.Argument(
-            metavar="SET_DIR", help="Folder of the checkpoint set, written by `raysearch export`.", show_default=False
+            metavar="FOLDER",
+            help="A checkpoint set, written by `raysearch export`, or a training: a trial's folder, such as "
+            "runs/cr/trials/0003, or the --out of `raysearch train`.",
+            show_default=False,
         ),
     ],
     data: Annotated[
@@ -25,6 +28,13 @@ def command(
         ),
     ],
     split: Annotated[str, typer.Option(help="The split to score: train, val or test.")] = "test",
+    view: Annotated[
+        str | None,
+        typer.Option(
+            help="For a training: the view to score, such as teacher-final or student-fused-tencrop. Default: the best "
+            "by the training's objective on held_out.",
+        ),
+    ] = None,
     tta: Annotated[
         Crops | None,
         typer.Option(
@@ -38,7 +48,9 @@ def command(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the --out file if it exists.")] = False,
 ) -> None:
-    """Score a checkpoint set on labelled images, matching classes by name.
+    """Score a checkpoint set or one training on labelled images, matching classes by name.
+
+    A trial with folds is scored as the mean of its networks, as in an ensemble.
 
     Prints accuracy, balanced accuracy, log loss, calibration error (ECE), the
     recall of each class and the most frequent confusions, each with a 95 %
@@ -48,9 +60,9 @@ def command(
     with fewer than 10 correct or fewer than 10 wrong images gets Wilson's
     interval instead, because the bootstrap is unreliable there.
     """
-    from raysearch.evaluate.scoring import score_set  # imports torch
+    from raysearch.evaluate.scoring import score_folder  # imports torch
 
-    score_set(set_dir, data, split, tta=tta, out=out, overwrite=overwrite)
+    score_folder(folder, data, split, view=view, tta=tta, out=out, overwrite=overwrite)
 
 
 app = application(command)

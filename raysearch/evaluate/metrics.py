@@ -12,6 +12,7 @@ import numpy as np
 
 from raysearch.ensemble.calibration import BINS
 from raysearch.ensemble.scores import log_losses
+from raysearch.ensemble.weighting import Weighting
 from raysearch.evaluate.bootstrap import (
     RESAMPLES,
     calibration_figure,
@@ -104,9 +105,9 @@ def _balanced_accuracy(resampling: Resampling) -> Figure:
     Its effective number of images is classes^2 / sum(1 / images of the class): the variance of the mean recall is that
     of a share of this many images. It equals the number of images if all classes have the same size.
     """
-    totals = resampling.totals
-    n = np.count_nonzero(totals) ** 2 / (1 / totals[totals > 0]).sum()
-    return share_figure(float(np.nanmean(resampling.recalls)), n, np.nanmean(resampling.recall_draws, axis=1))
+    weighting = Weighting.from_labels(resampling.samples.labels, "balanced_accuracy")
+    share = weighting.compute_share(weighting.count(resampling.samples.is_correct))
+    return share_figure(share, weighting.effective_size, np.nanmean(resampling.recall_draws, axis=1))
 
 
 def _ece(resampling: Resampling) -> Figure:

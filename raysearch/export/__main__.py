@@ -109,14 +109,16 @@ def _summarize(manifest: "Manifest", check: "Check", out: Path) -> list[str]:
             f"max difference {check.onnx_difference:.1e}"
         )
     fitted = manifest.figures["cross_fitted"]
-    share = f"{100 * fitted['accuracy']:.1f} % ({100 * fitted['low']:.1f} to {100 * fitted['high']:.1f})"
+    is_balanced = fitted.get("balanced_accuracy") is not None
+    measure = "balanced accuracy" if is_balanced else "accuracy"
+    share = f"{100 * fitted[measure.replace(' ', '_')]:.1f} % ({100 * fitted['low']:.1f} to {100 * fitted['high']:.1f})"
     if manifest.refitted:
         lines.append(
-            f"The held-out figures of {manifest.name!r} (cross-fitted accuracy {share}) describe its members before "
+            f"The held-out figures of {manifest.name!r} (cross-fitted {measure} {share}) describe its members before "
             "the refit and do not apply to the refitted members; score those with `raysearch evaluate` on a test split"
         )
     else:
-        lines.append(f"Cross-fitted accuracy on held-out images: {share}")
+        lines.append(f"Cross-fitted {measure} on held-out images: {share}")
     if manifest.provenance.data_licence is None:
         lines.append("The data source states no licence: read README.md in the set before you share it")
     return [*lines, f"Written to {display_path(out)}"]

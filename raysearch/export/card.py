@@ -86,18 +86,19 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
         )
     yield from (
         "",
-        f"| | accuracy, cross-fitted ({confidence} interval) | log loss, cross-fitted | accuracy, in-sample |",
+        f"| | {fitted.measure}, cross-fitted ({confidence} interval) | log loss, cross-fitted | {fitted.measure}, "
+        "in-sample |",
     )
     yield "|---|---|---|---|"
     interval = f" ({100 * fitted.low:.1f} to {100 * fitted.high:.1f})"
-    yield _row("this ensemble", Score(fitted.accuracy, fitted.log_loss), ensemble.in_sample, interval)
+    yield _row("this ensemble", fitted.score, ensemble.in_sample, interval)
     yield _row("best single member", ensemble.best_single.cross_fitted, ensemble.best_single.in_sample)
     yield _row(
         f"plain mean of the best {ensemble.uniform.members}", ensemble.uniform.cross_fitted, ensemble.uniform.in_sample
     )
     yield ""
     yield (
-        f"- Gain over the best single member: {100 * gain.accuracy:+.1f} points of accuracy ({confidence} interval "
+        f"- Gain over the best single member: {100 * gain.value:+.1f} points of {gain.measure} ({confidence} interval "
         f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}){'' if gain.is_certain else ', not significant'}"
     )
     yield (
@@ -109,10 +110,7 @@ def _figures(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
 
 
 def _row(name: str, fitted: Score, in_sample: Score, interval: str = "") -> str:
-    return (
-        f"| {name} | {100 * fitted.accuracy:.1f} %{interval} | {fitted.log_loss:.3f} | "
-        f"{100 * in_sample.accuracy:.1f} % |"
-    )
+    return f"| {name} | {100 * fitted.value:.1f} %{interval} | {fitted.log_loss:.3f} | {100 * in_sample.value:.1f} % |"
 
 
 def _members(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
@@ -125,16 +123,16 @@ def _members(manifest: Manifest, ensemble: Ensemble) -> Iterator[str]:
     for member, selected in zip(manifest.members, ensemble.members, strict=True):
         mirror = ", with its mirror image" if member.mirror else ""
         crops = f", ten crops of {member.tencrop_side} px" if member.tencrop_side else mirror
-        gain = f"{100 * member.contribution['accuracy']:+.2f} points" if member.contribution else ""
+        gain = f"{100 * selected.contribution.value:+.2f} points" if selected.contribution else ""
         yield (
             f"| {member.name} | {member.weight:.4f} | {member.backbone} | {member.image_size} px{crops} | "
-            f"{_networks(member)} | {100 * selected.alone.accuracy:.1f} % | {gain} |"
+            f"{_networks(member)} | {100 * selected.alone.value:.1f} % | {gain} |"
         )
-    best = ensemble.best_single.in_sample.accuracy
+    best = ensemble.best_single.in_sample.value
     for selected in ensemble.members:
-        adds = selected.contribution.accuracy if selected.contribution else None
+        adds = selected.contribution.value if selected.contribution else None
         members = len(ensemble.members)
-        if text := explain_member(selected.name, selected.alone.accuracy, best, selected.weight, members, adds):
+        if text := explain_member(selected.name, selected.alone.value, best, selected.weight, members, adds):
             yield from ("", text)
 
 

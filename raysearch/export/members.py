@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from raysearch.config import IMAGE_MEAN, IMAGE_STD, TrainingConfig
@@ -17,9 +16,10 @@ from raysearch.export.dropped import explain_dropped
 from raysearch.export.selected import SelectedEnsemble, get_trial_number
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, sha256, write_json
-from raysearch.models import build_classifier
 from raysearch.models.build import backbone_args
 from raysearch.paths import MEMBER_AUX_HEAD, MEMBER_CONFIG, MEMBER_WEIGHTS, view_parts
+from raysearch.predict.member_entry import get_image_size
+from raysearch.predict.training import load_weights
 from raysearch.predictions import joint_sha256
 
 
@@ -43,11 +43,6 @@ def folder_name(member: Member, training: Training) -> str:
     return f"{get_trial_number(member):04d}-{view_parts(member.view).role}{training.suffix}"
 
 
-def get_image_size(member: Member, training: Training) -> int:
-    """Side of the network's square input, in pixels."""
-    return view_parts(member.view).side or training.config.trial.inference_size
-
-
 def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
     """The weights of all members, by name of their folder.
 
@@ -67,7 +62,7 @@ def read_weights(selected: SelectedEnsemble) -> dict[str, Weights]:
             continue
         for training in trainings:
             name, path = folder_name(member, training), training.paths.weights(view.role)
-            new = Weights(name, path, training.config, get_image_size(member, training), view.is_fused)
+            new = Weights(name, path, training.config, get_image_size(member.view, training.config), view.is_fused)
             known = weights.setdefault(name, new)
             weights[name] = replace(known, has_aux_head=known.has_aux_head or view.is_fused)
     faults += [explain_dropped(selected, members) for members in dropped.values()]
@@ -102,18 +97,11 @@ def write_model(folder: Path, weights: Weights, classes: tuple[str, ...]) -> Non
 
     Raises `SetError` if the checkpoint does not fit the trial's config, and `OSError` if the disk is full.
     """
-    trial = weights.config.trial
-    classifier = build_classifier(
-        trial.backbone, len(classes), weights.image_size, has_aux_head=trial.has_aux_head, aux_stage=trial.aux_stage
-    )
-    try:
-        state = load_file(weights.path)
-        classifier.load_state_dict(state)
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SetError(f"{display_path(weights.path)}: not the weights of its trial's config ({reason})") from error
+    backbone = weights.config.trial.backbone
+    classifier = load_weights(weights.path, weights.config, len(classes), weights.image_size)
+    state = classifier.state_dict()
     folder.mkdir(parents=True)
-    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, trial.backbone, weights.image_size, classes))
+    write_json(folder / MEMBER_CONFIG, timm_config(classifier.backbone, backbone, weights.image_size, classes))
     _save(state, "backbone.", folder / MEMBER_WEIGHTS)
     if weights.has_aux_head:
         _save(state, "aux_head.", folder / MEMBER_AUX_HEAD)

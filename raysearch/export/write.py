@@ -13,16 +13,16 @@ from raysearch.ensemble.results import Member
 from raysearch.errors import SetError
 from raysearch.export.card import render_card
 from raysearch.export.check import Check, check_in_fresh_process
-from raysearch.export.members import Weights, folder_name, get_image_size, read_weights, write_model
+from raysearch.export.members import Weights, folder_name, read_weights, write_model
 from raysearch.export.onnx_vote import require_onnx, require_room, write_onnx
 from raysearch.export.provenance import collect_provenance, collect_versions
 from raysearch.export.selected import SelectedEnsemble, get_trial_number, read_selected
 from raysearch.export.trainings import Training
 from raysearch.io import display_path, sha256, write_json, write_text
-from raysearch.models import tencrop_side
-from raysearch.paths import SetPaths, StudyPaths, view_parts
+from raysearch.paths import SetPaths, StudyPaths
 from raysearch.predict.checkpoint_set import load_set
 from raysearch.predict.manifest import Manifest, MemberEntry, ModelEntry
+from raysearch.predict.member_entry import build_member_entry
 
 FIGURES = ("in_sample", "cross_fitted", "best_single", "uniform", "gain", "disagreement", "calibration", "recommended")
 """Fields of the ensemble that the manifest stores."""
@@ -104,24 +104,14 @@ def _write_manifest(paths: SetPaths, manifest: Manifest) -> Manifest:
 
 
 def _build_member(paths: SetPaths, member: Member, trainings: tuple[Training, ...]) -> MemberEntry:
-    view, config = view_parts(member.view), trainings[0].config
-    trial, size = config.trial, get_image_size(member, trainings[0])
-    share = trial.inference.tencrop_share
-    return MemberEntry(
-        name=member.name,
-        trial=get_trial_number(member),
-        view=member.view,
-        weight=member.weight,
-        models=[_build_model(paths, member, training) for training in trainings],
-        backbone=trial.backbone,
-        image_size=size,
-        tencrop_side=tencrop_side(size, share) if view.crops == "tencrop" else None,
-        mirror=view.crops == "mirror",
-        tencrop_share=share,
-        aux_fusion=trial.aux_fusion if view.is_fused else None,
-        aux_stage=trial.aux_stage,
-        contribution=asdict(member.contribution) if member.contribution else None,
-        config=config.model_dump(mode="json"),
+    return build_member_entry(
+        member.name,
+        get_trial_number(member),
+        member.view,
+        member.weight,
+        [_build_model(paths, member, training) for training in trainings],
+        trainings[0].config,
+        asdict(member.contribution) if member.contribution else None,
     )
 
 

@@ -54,7 +54,7 @@ def plot_parameters(study: Study) -> dict[str, Figure]:
 
 
 def plot_curves(study: Study) -> Figure | None:
-    """Held-out accuracy of teacher and student, and training loss, by epoch, for all trials.
+    """Held-out (balanced) accuracy of teacher and student, and training loss, by epoch, for all trials.
 
     Each of the best trials has its own colour. The others are thin and share one legend entry.
     """
@@ -72,15 +72,15 @@ def plot_curves(study: Study) -> Figure | None:
     epochs = max(line.epoch for t in study.trials for line in t.curve)
     layout = _layout(900) | {
         "xaxis": _whole_axis("epoch", epochs) | {"anchor": "y3"},
-        "yaxis": _axis("teacher accuracy (%)") | {"domain": [0.7, 1]},
-        "yaxis2": _axis("student accuracy (%)") | {"domain": [0.36, 0.66]},
+        "yaxis": _axis(f"teacher {study.share} (%)") | {"domain": [0.7, 1]},
+        "yaxis2": _axis(f"student {study.share} (%)") | {"domain": [0.36, 0.66]},
         "yaxis3": _axis("training loss") | {"domain": [0, 0.32]},
     }
     return {"data": data, "layout": layout}
 
 
 def plot_trajectory(ensemble: EnsembleFile) -> Figure | None:
-    """In-sample accuracy and log loss of the ensemble after each round, with the kept round marked.
+    """In-sample (balanced) accuracy and log loss of the ensemble after each round, with the kept round marked.
 
     None without rounds: for a bagged selection, the entries of the trajectory are independent.
     """
@@ -91,12 +91,12 @@ def plot_trajectory(ensemble: EnsembleFile) -> Figure | None:
     added = [escape(r.added, quote=False) for r in rounds]
     single = ensemble.best_single.in_sample
     data = [
-        *_rounds(x, [_percent(r.accuracy) for r in rounds], added, _percent(single.accuracy), "y", ":.1f} %"),
+        *_rounds(x, [_percent(r.value) for r in rounds], added, _percent(single.value), "y", ":.1f} %"),
         *_rounds(x, [r.log_loss for r in rounds], added, single.log_loss, "y2", ":.3f}"),
     ]
     layout = _layout(440) | {
         "xaxis": _whole_axis("round", len(rounds)) | {"anchor": "y2"},
-        "yaxis": _axis("accuracy (%)") | {"domain": [0.55, 1]},
+        "yaxis": _axis(f"{single.measure} (%)") | {"domain": [0.55, 1]},
         "yaxis2": _axis("log loss (nats)") | {"domain": [0, 0.45]},
     }
     if ensemble.best_round is not None:
@@ -180,8 +180,8 @@ def _curve_group(
         evaluations = [line for line in trial.curve if line.held_out]
         text = escape(trial.label, quote=False)
         for axis, epochs, ys, shown in (
-            ("y", evaluations, [_accuracy(e, "teacher-final") for e in evaluations], ":.1f} %"),
-            ("y2", evaluations, [_accuracy(e, "student-final") for e in evaluations], ":.1f} %"),
+            ("y", evaluations, [_share(trial, e, "teacher-final") for e in evaluations], ":.1f} %"),
+            ("y2", evaluations, [_share(trial, e, "student-final") for e in evaluations], ":.1f} %"),
             ("y3", trial.curve, [e.train.get("loss") for e in trial.curve], ":.3f}"),
         ):
             if not epochs:
@@ -214,9 +214,9 @@ def _marked_round(best: int, rounds: int) -> dict[str, Any]:
     return {"shapes": [{"type": "line", "line": line} | position], "annotations": [text]}
 
 
-def _accuracy(line: EpochLine, view: str) -> float | None:
+def _share(trial: Trial, line: EpochLine, view: str) -> float | None:
     score: Score | None = (line.held_out or {}).get(view)
-    return _percent(score.accuracy) if score else None
+    return _percent(trial.measure(score)) if score else None
 
 
 def _hover(trial: Trial) -> str:
@@ -234,7 +234,7 @@ def _scaled(study: Study, value: float | None) -> float | None:
 
 
 def _value_axis(study: Study) -> dict[str, Any]:
-    return _axis("held-out accuracy (%)" if study.maximize else "held-out log loss (nats)")
+    return _axis(f"held-out {study.figure} ({'%' if study.maximize else 'nats'})")
 
 
 def _axis(title: str) -> dict[str, Any]:

@@ -129,18 +129,18 @@ def advice(ensemble: EnsembleFile) -> str:
 def interval(gain: Gain) -> str:
     """A gain with its interval."""
     return (
-        f"{signed_points(gain.accuracy)} percentage points, {100 * gain.confidence:g} % interval "
+        f"{signed_points(gain.value or 0.0)} percentage points, {100 * gain.confidence:g} % interval "
         f"{signed_points(gain.low)} to {signed_points(gain.high)}"
     )
 
 
 def explanations(ensemble: EnsembleFile) -> list[str]:
     """A sentence for each member that is weak alone and heavy in the vote."""
-    best = ensemble.best_single.in_sample.accuracy
+    best = ensemble.best_single.in_sample.value
     sentences = [
-        explain_member(m.name, m.alone.accuracy, best, m.weight, len(ensemble.members), m.contribution.accuracy)
+        explain_member(m.name, m.alone.value, best, m.weight, len(ensemble.members), m.contribution.value)
         for m in ensemble.members
-        if m.alone and m.contribution and best is not None and m.alone.accuracy is not None
+        if m.alone and m.contribution and best is not None and m.alone.value is not None
     ]
     return [sentence for sentence in sentences if sentence]
 

@@ -13,6 +13,7 @@ from raysearch.paths import StudyPaths, TrialPaths
 from raysearch.report.stored import ConfigFile, EnsembleFile, EpochLine, InfoFile, ResultFile, StudyFile
 from raysearch.report.study import Study, Trial
 from raysearch.section import validate
+from raysearch.space.schema import SearchObjective
 
 
 def read_study(root: Path) -> Study:
@@ -23,7 +24,8 @@ def read_study(root: Path) -> Study:
     paths = StudyPaths(root).require()
     faults: list[str] = []
     facts = _collect(partial(_parse, StudyFile, paths.study, read_yaml), faults)
-    trials = [_collect(partial(_read_trial, number, trial), faults) for number, trial in paths.trials()]
+    objective = facts.space.search.objective if facts else "accuracy"
+    trials = [_collect(partial(_read_trial, number, trial, objective), faults) for number, trial in paths.trials()]
     files = sorted(paths.ensembles.glob("[!.]*.json"))
     ensembles = [_collect(partial(_parse, EnsembleFile, file, read_json), faults) for file in files]
     if faults or facts is None:
@@ -31,10 +33,10 @@ def read_study(root: Path) -> Study:
     return Study(root, facts, tuple(t for t in trials if t), tuple(e for e in ensembles if e))
 
 
-def _read_trial(number: int, paths: TrialPaths) -> Trial:
+def _read_trial(number: int, paths: TrialPaths, objective: SearchObjective) -> Trial:
     curve = _read_curve(paths.metrics)
     if not paths.result.exists():
-        return _read_running(number, paths, curve)
+        return _read_running(number, paths, objective, curve)
     result = _parse(ResultFile, paths.result, read_json)
     return Trial(
         number=number,
@@ -50,12 +52,13 @@ def _read_trial(number: int, paths: TrialPaths) -> Trial:
         views=result.views,
         curve=curve,
         notes=result.notes,
+        objective=objective,
         # The file can list weights that still exist: a kill came before their removal, or they were restored.
         dropped=tuple(role for role in dict.fromkeys(result.dropped) if is_dropped(paths, role)),
     )
 
 
-def _read_running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) -> Trial:
+def _read_running(number: int, paths: TrialPaths, objective: SearchObjective, curve: tuple[EpochLine, ...]) -> Trial:
     config = _parse(ConfigFile, paths.config, read_yaml).trial if paths.config.exists() else None
     return Trial(
         number=number,
@@ -71,6 +74,7 @@ def _read_running(number: int, paths: TrialPaths, curve: tuple[EpochLine, ...]) 
         views={},
         curve=curve,
         notes=_read_notes(paths),
+        objective=objective,
         dropped=(),
     )
 

@@ -25,11 +25,28 @@ class Stored(Section):
     model_config = ConfigDict(extra="ignore", strict=False)
 
 
-class Score(Stored):
-    """Scores of probabilities on the held-out labels."""
+class Measured(Stored):
+    """Figures of an ensemble; see `raysearch.ensemble.scores.Measured`."""
 
     accuracy: Number
     """In [0, 1]"""
+    balanced_accuracy: Number = None
+    """In ensembles: given if it is the objective of the selection. In trials: always given by this version"""
+
+    @property
+    def value(self) -> float | None:
+        """In ensembles: the objective of the selection."""
+        return self.accuracy if self.balanced_accuracy is None else self.balanced_accuracy
+
+    @property
+    def measure(self) -> str:
+        """In ensembles: the objective's name in text."""
+        return "accuracy" if self.balanced_accuracy is None else "balanced accuracy"
+
+
+class Score(Measured):
+    """Scores of probabilities on the held-out labels."""
+
     log_loss: Number = None
     """Nats per sample"""
     epoch: int | None = None
@@ -108,12 +125,11 @@ class Member(Stored):
         return self.view if self.trial is None else f"{self.trial:04d}-{self.view}"
 
 
-class Round(Stored):
+class Round(Measured):
     """One round of the selection: the added candidate, and the score after it."""
 
     round: int
     added: str
-    accuracy: Number
     log_loss: Number
 
 
@@ -121,7 +137,7 @@ class CrossFitted(Score):
     folds: int
     repeats: int
     low: Number = None
-    """Lower end of the accuracy's interval"""
+    """Lower end of the interval of the objective"""
     high: Number = None
     confidence: float = 0.95
 
@@ -162,7 +178,7 @@ class Calibration(Stored):
     log_loss_scaled: float
 
 
-class Gain(Stored):
+class Gain(Measured):
     """Cross-fitted accuracy of one selection minus that of another, with its interval."""
 
     accuracy: float

@@ -38,6 +38,8 @@ class Trial:
     curve: tuple[EpochLine, ...]
     notes: tuple[str, ...]
     """Deviations from the config, such as a smaller batch size"""
+    objective: SearchObjective
+    """Of the search"""
     dropped: tuple[str, ...]
     """Roles whose weights were removed to stay within the budget: `student`, `teacher`"""
 
@@ -47,13 +49,17 @@ class Trial:
 
     @property
     def best_view(self) -> str | None:
-        """The stored view with the highest accuracy; ties by log loss."""
+        """The stored view with the best `measure`; ties by log loss."""
 
         def rank(view: str) -> tuple[float, float]:
             score = self.views[view]
-            return (_or(score.accuracy, -1.0), -_or(score.log_loss, math.inf))
+            return (_or(self.measure(score), -1.0), -_or(score.log_loss, math.inf))
 
         return max(self.views, key=rank, default=None)
+
+    def measure(self, score: Score) -> float | None:
+        """The share that views are compared by: balanced accuracy if it is the objective, else accuracy."""
+        return score.balanced_accuracy if self.objective == "balanced_accuracy" else score.accuracy
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,17 @@ class Study:
     @property
     def figure(self) -> str:
         """The metric of the trials' values; log loss for the objective `ensemble_gain`."""
-        return "accuracy" if self.objective == "accuracy" else "log loss"
+        return "log loss" if self.is_by_gain else self.objective.replace("_", " ")
+
+    @property
+    def share(self) -> str:
+        """The name of the share that views are compared by."""
+        return "balanced accuracy" if self.objective == "balanced_accuracy" else "accuracy"
 
     @property
     def maximize(self) -> bool:
         """Whether a greater value is better."""
-        return self.figure == "accuracy"
+        return self.figure != "log loss"
 
     @property
     def is_by_gain(self) -> bool:

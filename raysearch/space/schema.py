@@ -12,7 +12,7 @@ KeyPath = tuple[str, ...]
 """The keys that lead to a value, outermost first."""
 
 
-SearchObjective = Literal["accuracy", "log_loss", "ensemble_gain"]
+SearchObjective = Literal["accuracy", "balanced_accuracy", "log_loss", "ensemble_gain"]
 
 RowView = Literal["student-final", "student-fused", "teacher-final", "teacher-fused"]
 """The probabilities of student or teacher, from the final head or fused with the auxiliary head."""
@@ -72,9 +72,10 @@ class SearchConfig(Section):
     reduction_factor: Annotated[int, Field(ge=2)] = 2
     """ASHA and Hyperband continue one in this many trials at each rung."""
     objective: SearchObjective = "accuracy"
-    """Held-out figure that the search optimizes. `ensemble_gain`: decrease in log loss of the greedy ensemble of the
-    finished trials if this trial is added; while a trial trains, its own log loss is used. Values of early and late
-    trials are not comparable, because the ensemble grows."""
+    """Held-out figure that the search optimizes. `balanced_accuracy`: mean over the classes of the recall, for classes
+    of unequal size; ensembles are then selected by it, too, unless their recipe says otherwise. `ensemble_gain`:
+    decrease in log loss of the greedy ensemble of the finished trials if this trial is added; while a trial trains, its
+    own log loss is used. Values of early and late trials are not comparable, because the ensemble grows."""
     first: list[dict[str, Any]] = Field(default_factory=list)
     """Trials to run first. Each entry sets some values of `trial`; the sampler draws the others."""
     max_failures: Annotated[int, Field(ge=0)] = 3

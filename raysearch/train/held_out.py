@@ -14,7 +14,7 @@ from raysearch.io import replacing, sha256
 from raysearch.models import Classifier, Inference
 from raysearch.paths import TrialPaths, view_parts
 from raysearch.predictions import Predictions, write_predictions
-from raysearch.train.figures import accuracy, log_loss
+from raysearch.train.figures import compute_figures
 from raysearch.train.inference_mode import InferenceMode
 
 FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
@@ -24,7 +24,7 @@ FUSION_WEIGHTS = tuple(twentieths / 20 for twentieths in range(21))
 def score_views(
     inferences: Mapping[str, Inference], labels: np.ndarray, fusion: float, mode: InferenceMode
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and log loss of each view of ``mode``, and for fused views the result of `find_best_fusion`.
+    """The figures of each view of ``mode``, and for fused views the result of `find_best_fusion`.
 
     ``inferences``: by role; ``labels``: int [samples]; ``fusion``: weight of the auxiliary head.
     """
@@ -32,7 +32,7 @@ def score_views(
     for role, inference in inferences.items():
         for view, probs in collect_views(role, inference, fusion, mode).items():
             best = find_best_fusion(inference, labels, fusion) if view_parts(view).is_fused else {}
-            scores[view] = {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels), **best}
+            scores[view] = {**compute_figures(probs, labels), **best}
     return scores
 
 

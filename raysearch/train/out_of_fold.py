@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.config import Objective
+from raysearch.config import Objective, is_maximized
 from raysearch.errors import PredictionsError
 from raysearch.io import display_path, write_json, write_text
 from raysearch.paths import TrialPaths, view_parts
 from raysearch.predictions import Predictions, joint_sha256, read_predictions, write_predictions
-from raysearch.train.figures import accuracy, log_loss
+from raysearch.train.figures import compute_figures
 from raysearch.train.result import State, read_metrics, read_result
 
 OF_ANY_FOLD = ("precision", "device", "num_parameters")
@@ -68,7 +68,7 @@ def write_joint_result(
     for view, joint in predictions.items():
         write_predictions(trial.predictions(view), joint)
     write_means(trial, folds)
-    figures = {view: _compute_figures(joint) for view, joint in predictions.items()}
+    figures = {view: compute_figures(joint.probs, joint.labels) for view, joint in predictions.items()}
     role = _select_role(figures, objective)
     if state != "FAIL" and role is None:
         raise PredictionsError(f"{display_path(trial.root)}: no role has predictions in all folds")
@@ -139,14 +139,9 @@ def _join(folds: Sequence[TrialPaths], predictions: Sequence[Predictions]) -> Pr
     )
 
 
-def _compute_figures(predictions: Predictions) -> dict[str, float]:
-    probs, labels = predictions.probs, predictions.labels
-    return {"accuracy": accuracy(probs, labels), "log_loss": log_loss(probs, labels)}
-
-
 def _select_role(figures: Mapping[str, Mapping[str, float]], objective: Objective) -> str | None:
     """The better role, the student if they are equal. None if neither has predictions."""
-    sign = 1 if objective == "accuracy" else -1
+    sign = 1 if is_maximized(objective) else -1
     roles = [role for role in ("student", "teacher") if f"{role}-final" in figures]
     return max(roles, key=lambda role: sign * figures[f"{role}-final"][objective], default=None)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from raysearch.config import Objective
+from raysearch.config import Objective, is_maximized
 from raysearch.io import read_json, write_json
 from raysearch.paths import TrialPaths, view_parts
 from raysearch.train.figures import select_evaluation
@@ -48,7 +48,7 @@ def summarise(
     bests = {
         role: best for role in ("student", "teacher") if (best := find_best_line(lines, role, objective, keeps_latest))
     }
-    sign = 1 if objective == "accuracy" else -1
+    sign = 1 if is_maximized(objective) else -1
     role = max(bests, key=lambda r: sign * bests[r][1], default=None)
     views = {
         view: {**figures, "epoch": line["epoch"]}

@@ -51,7 +51,7 @@ def train_one(
     check_fit(training.trial, len(dataset.classes))
     out.mkdir(parents=True, exist_ok=True)
     with torchrun_group() as world:
-        reporter = _Printer(training.trial.total_epochs) if world.is_main else _Silent()
+        reporter = _Printer(training) if world.is_main else _Silent()
         try:
             train(training, dataset, paths, reporter, loader_workers=loader_workers)
         except KeyboardInterrupt:
@@ -90,11 +90,13 @@ def _check_folder(paths: TrialPaths, training: TrainingConfig) -> None:
 class _Printer:
     """Prints one line per evaluation, and never stops the training."""
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, training: TrainingConfig) -> None:
+        self.epochs = training.trial.total_epochs
+        self.share = "balanced_accuracy" if training.objective == "balanced_accuracy" else "accuracy"
 
     def report(self, metrics: Mapping[str, Any]) -> None:
-        held_out = "  ".join(f"{view} {100 * scores['accuracy']:.1f} %" for view, scores in metrics["held_out"].items())
+        views = (f"{view} {100 * scores[self.share]:.1f} %" for view, scores in metrics["held_out"].items())
+        held_out = "  ".join(["balanced accuracy:", *views] if self.share == "balanced_accuracy" else views)
         loss = metrics["train"]["loss"]
         print(
             f"epoch {metrics['epoch']}/{self.epochs}  {metrics['seconds']:.0f} s  loss {loss:.3f}  {held_out}",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raysearch.config import TrainingConfig
+from raysearch.ensemble.scores import Measured
 
 
 @dataclass(frozen=True)
-class EnsembleNow:
+class EnsembleNow(Measured):
     """The greedy ensemble of the trials that have ended so far. A quick preview of `raysearch.ensemble`'s estimate."""
 
     members: int
@@ -16,6 +17,8 @@ class EnsembleNow:
     """On held_out, cross-fitted: measured on samples that were not used to select the ensemble"""
     log_loss: float
     """The same, in nats"""
+    balanced_accuracy: float | None = None
+    """The same; given if it is the search's objective"""
 
 
 class Listener(Protocol):

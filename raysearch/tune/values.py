@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from raysearch.config import Objective, is_maximized
 from raysearch.space.schema import SearchObjective
 
 METRIC = "value"
@@ -19,9 +20,9 @@ def value_of(line: Mapping[str, Any], objective: SearchObjective) -> float:
 
     The ensemble gain of a trial is known only when the trial ends. Until then its value is minus its log loss.
     """
-    figure = "accuracy" if objective == "accuracy" else "log_loss"
+    figure: Objective = "log_loss" if objective == "ensemble_gain" else objective
     values = [line["held_out"][f"{role}-final"][figure] for role in ("student", "teacher")]
-    best = max(values) if figure == "accuracy" else min(values)
+    best = max(values) if is_maximized(figure) else min(values)
     return -best if objective == "ensemble_gain" else best
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import harness, measure
 from benchmarks.measure import PeerMissing
 from benchmarks.peers import MISSING, ensemble_side
-from benchmarks.rows import ensemble_16_models, ensemble_from_disk, ensemble_memory, ensemble_race
+from benchmarks.rows import ensemble_16_models, ensemble_from_disk, ensemble_memory, ensemble_noise, ensemble_race
 from benchmarks.rows.ensemble_library import ACCURACIES, Library, softmax, with_accuracy
 from benchmarks.rows.ensemble_race import Race, Side, race
 
@@ -129,6 +129,15 @@ def test_the_selection_from_disk_is_ours_with_its_peak_in_gb(monkeypatch: pytest
     measured = ensemble_from_disk.measure()
     assert 0.02 < measured.ratio < 1
     assert measured.ours == f"{measured.ratio:.2f} GB"
+
+
+def test_the_noise_row_is_judged_by_its_worst_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble_noise, "SHAPES", ((3, 10, 4), (4, 10, 3)))
+    seconds = iter([([2.0], [1.0]), ([1.0], [3.0])])
+    monkeypatch.setattr(ensemble_noise, "paired", lambda ours, plain, pairs: next(seconds))
+    measured = ensemble_noise.measure()
+    assert (measured.ratio, measured.ours, measured.peer) == (0.5, "2000 ms", "1000 ms")
+    assert measured.note == "3 x 10 x 4: 0.50, 4 x 10 x 3: 3.00"
 
 
 def test_the_ratio_is_that_to_the_fastest_peer() -> None:

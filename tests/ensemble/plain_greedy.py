@@ -1,32 +1,45 @@
 """A direct implementation of greedy selection, and libraries with many ties and near ties for comparing with it."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
-from raysearch.ensemble.selection import PROBABILITY_FLOOR, Score
+from raysearch.ensemble.selection import PROBABILITY_FLOOR, Score, SelectionObjective
 
 
 def plain_greedy(
-    probs: Sequence[np.ndarray], labels: np.ndarray, rounds: int, start: Sequence[int] = ()
+    probs: Sequence[np.ndarray],
+    labels: np.ndarray,
+    rounds: int,
+    start: Sequence[int] = (),
+    objective: SelectionObjective = "accuracy",
 ) -> tuple[list[int], list[Score]]:
     """Picks and the score after each: in every round the argmax of every sample with every candidate added."""
     total, picks, scores = np.zeros(probs[0].shape), [], []
     for size in range(1, rounds + 1):
         choice = range(len(probs)) if size > len(start) else [start[size - 1]]
-        ranked = [(*plain_rank(total + probs[j].astype(np.float64), labels, size), j) for j in choice]
+        ranked = [(*plain_rank(total + probs[j].astype(np.float64), labels, size, objective), j) for j in choice]
         wrong, loss, best = min(ranked)
         total += probs[best]
         picks.append(best)
-        scores.append(Score((len(labels) - wrong) / len(labels), loss))
+        accuracy = np.count_nonzero(total.argmax(axis=1) == labels) / len(labels)
+        scores.append(Score(accuracy, loss, float(1 - wrong) if objective == "balanced_accuracy" else None))
     return picks, scores
 
 
-def plain_rank(total: np.ndarray, labels: np.ndarray, size: int) -> tuple[int, float]:
-    """Less is better: how many samples the mean gets wrong, and its log loss."""
+def plain_rank(
+    total: np.ndarray, labels: np.ndarray, size: int, objective: SelectionObjective = "accuracy"
+) -> tuple[Fraction, float]:
+    """Less is better: the share of samples that the mean gets wrong, overall or as the mean over the classes that have
+    samples, without rounding; and its log loss."""
     label_probs = total[np.arange(len(labels)), labels] / size
     loss = float(np.mean(-np.log(np.maximum(label_probs, PROBABILITY_FLOOR))))
-    return int(np.count_nonzero(total.argmax(axis=1) != labels)), loss
+    wrong = total.argmax(axis=1) != labels
+    if objective == "accuracy":
+        return Fraction(int(wrong.sum()), len(labels)), loss
+    shares = [Fraction(int(wrong[labels == k].sum()), int((labels == k).sum())) for k in np.unique(labels)]
+    return sum(shares, Fraction(0)) / len(shares), loss
 
 
 def random_probs(rng: np.random.Generator, kind: str, shape: tuple[int, int, int]) -> np.ndarray:

@@ -47,16 +47,16 @@ def test_the_file_has_the_documented_keys(study, ensemble):
     assert set(content["members"][0]) == {
         *("trial", "view", "weight", "weights_sha256", "alone", "backbone", "contribution"),
     }
-    assert set(content["members"][0]["contribution"]) == {"accuracy", "log_loss", "chosen"}
-    assert set(content["trajectory"][0]) == {"round", "added", "accuracy", "log_loss"}
+    assert set(content["members"][0]["contribution"]) == {"accuracy", "log_loss", "chosen", "balanced_accuracy"}
+    assert set(content["trajectory"][0]) == {"round", "added", "accuracy", "log_loss", "balanced_accuracy"}
     assert len(content["trajectory"]) == 10
     assert set(content["cross_fitted"]) == {
-        *("accuracy", "log_loss", "folds", "repeats", "low", "high", "confidence"),
+        *("accuracy", "log_loss", "folds", "repeats", "low", "high", "confidence", "balanced_accuracy"),
     }
     assert set(content["best_single"]) == {"name", "in_sample", "cross_fitted"}
     assert set(content["uniform"]) == {"members", "in_sample", "cross_fitted", "gain", "over_ensemble"}
     for gain in (content["gain"], content["uniform"]["gain"], content["uniform"]["over_ensemble"]):
-        assert set(gain) == {"accuracy", "low", "high", "confidence"}
+        assert set(gain) == {"accuracy", "low", "high", "confidence", "balanced_accuracy"}
     assert set(content["disagreement"]) == {"mean", "matrix"}
     assert len(content["disagreement"]["matrix"]) == len(content["members"])
     assert set(content["calibration"]) == {

@@ -1,16 +1,29 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from plain_greedy import learned_library, plain_greedy, plain_rank, random_library
 
 from raysearch.ensemble import greedy_vote
-from raysearch.ensemble.direct_sum import MAX_CELLS
-from raysearch.ensemble.selection import Score, Selection, select_greedy, select_uniform
+from raysearch.ensemble.direct_sum import MAX_BYTES, MAX_CELLS, DirectSum
+from raysearch.ensemble.greedy_vote import COUNT_CELLS
+from raysearch.ensemble.selection import Candidates, Score, Selection, SelectionObjective, select_greedy, select_uniform
+
+OBJECTIVES: tuple[SelectionObjective, ...] = ("accuracy", "balanced_accuracy")
 
 
-@pytest.fixture(autouse=True, params=[0, MAX_CELLS], ids=["bounded", "direct where small"])
-def both_sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small libraries are summed directly; the bounded sum must be exact on them too."""
-    monkeypatch.setattr(greedy_vote, "MAX_CELLS", request.param)
+SUMS = {
+    "bounded": {"MAX_CELLS": 0, "MAX_BYTES": 0},
+    "direct where small": {"MAX_CELLS": MAX_CELLS},
+    "bounded, then direct": {"MAX_CELLS": 0, "COUNT_CELLS": 200},  # so that small libraries change within the rounds
+}
+
+
+@pytest.fixture(autouse=True, params=SUMS.values(), ids=list(SUMS))
+def every_sum(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small libraries are summed directly; bounds, and a change from one to the other, must be exact on them too."""
+    for name, value in request.param.items():
+        monkeypatch.setattr(greedy_vote, name, value)
 
 
 def check_equal(selection: Selection, expected: tuple[list[int], list[Score]]) -> None:
@@ -23,22 +36,60 @@ def check_equal(selection: Selection, expected: tuple[list[int], list[Score]]) -
     assert selection.best_single == picks[0]
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("part", range(10))
-def test_picks_and_scores_equal_the_plain_way_on_many_small_libraries(part):
+def test_picks_and_scores_equal_the_plain_way_on_many_small_libraries(part, objective):
     longest = 0
     for seed in range(200 * part, 200 * (part + 1)):
         probs, labels = random_library(seed)
         rounds = 1 + seed % 8
-        expected = plain_greedy(probs, labels, rounds)
-        check_equal(select_greedy(probs, labels, rounds), expected)
+        expected = plain_greedy(probs, labels, rounds, objective=objective)
+        candidates = Candidates.from_probs(probs, labels, objective)
+        check_equal(select_greedy(candidates, labels, rounds), expected)
         longest = max(longest, len(set(expected[0])))
     assert longest >= 3  # the cases are not all won by one candidate
 
 
-def test_picks_and_scores_equal_the_plain_way_on_wider_libraries_for_many_rounds():
-    for seed in range(72):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_picks_and_scores_equal_the_plain_way_on_wider_libraries_for_many_rounds(objective):
+    for seed in range(42):
         probs, labels = random_library(seed, candidates=30, samples=300, classes=12)
-        check_equal(select_greedy(probs, labels, 25), plain_greedy(probs, labels, 25))
+        candidates = Candidates.from_probs(probs, labels, objective)
+        check_equal(select_greedy(candidates, labels, 25), plain_greedy(probs, labels, 25, objective=objective))
+
+
+@pytest.mark.parametrize("classes", [5, 60], ids=["weights in int64", "weights beyond int64"])
+def test_classes_of_very_different_sizes_equal_the_plain_way(classes):
+    rng = np.random.default_rng(0)
+    sizes = 1 + rng.permutation(classes)
+    probs, _ = learned_library(3, 12, int(sizes.sum()), classes)
+    labels = rng.permutation(np.repeat(np.arange(classes), sizes))
+    candidates = Candidates.from_probs(probs, labels, "balanced_accuracy")
+    assert candidates.weighting.weights.dtype == (np.int64 if classes == 5 else object)
+    found = select_greedy(candidates, labels, 10)
+    check_equal(found, plain_greedy(probs, labels, 10, objective="balanced_accuracy"))
+    assert found.picks != select_greedy(probs, labels, 10).picks
+
+
+def test_a_selection_from_noise_becomes_direct_and_one_from_learned_candidates_does_not(monkeypatch):
+    monkeypatch.setattr(greedy_vote, "MAX_CELLS", 0)
+    monkeypatch.setattr(greedy_vote, "MAX_BYTES", MAX_BYTES)
+    monkeypatch.setattr(greedy_vote, "COUNT_CELLS", COUNT_CELLS)
+    started = []
+
+    def make_direct(candidates: Candidates, picks: Sequence[int]) -> DirectSum:
+        started.append(len(picks))
+        return DirectSum(candidates, picks)
+
+    monkeypatch.setattr(greedy_vote, "DirectSum", make_direct)
+    labels = np.arange(100) % 10
+    noise = np.random.default_rng(0).dirichlet(np.full(10, 1e6), size=(100, 100))
+    assert select_greedy(list(noise), labels, 10).picks == tuple(plain_greedy(noise, labels, 10)[0])
+    assert len(started) == 1
+    assert 0 < started[0] < 5
+    probs, labels = learned_library(0, 30, 800, 10)
+    select_greedy(probs, labels, 50)
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,23 @@ def test_log_loss_is_ranked_lowest_first_and_shown_without_percent(tmp_path):
     assert rows(section(render(study), "leaderboard"))[0][2] == "0.400"
 
 
+def test_a_search_by_balanced_accuracy_is_shown_by_it(tmp_path):
+    facts = {"data": {"source": "digits"}, "search": {"objective": "balanced_accuracy"}}
+    paths = write_bare_study(tmp_path, space=facts)
+    views = {
+        "student-final": {"accuracy": 0.9, "balanced_accuracy": 0.5, "log_loss": 1.0},
+        "teacher-final": {"accuracy": 0.8, "balanced_accuracy": 0.6, "log_loss": 1.0},
+    }
+    for number, value in enumerate([0.4, 0.6, 0.5]):
+        write_trial(paths, number, value=value, objective="balanced_accuracy", views=views)
+    study = read_study(tmp_path)
+    assert [t.number for t in study.ranked] == [1, 2, 0]
+    assert {t.best_view for t in study.trials} == {"teacher-final"}
+    assert plot_history(study)["layout"]["yaxis"]["title"]["text"] == "held-out balanced accuracy (%)"
+    row = rows(section(render(study), "leaderboard"))[0]
+    assert row[2:5] == ["60.0 %", "teacher-final", "60.0 %"]
+
+
 def test_a_search_for_gain_ranks_by_it_and_keeps_log_loss_as_the_value(tmp_path):
     study = read_study(write_gain_study(tmp_path).root)
     assert [t.number for t in study.ranked] == [2, 0, 1]

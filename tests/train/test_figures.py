@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
+from raysearch.ensemble.selection import score
 from raysearch.models import Inference
-from raysearch.train.figures import accuracy, log_loss, select_best_evaluation, smooth
+from raysearch.train.figures import accuracy, balanced_accuracy, log_loss, select_best_evaluation, smooth
 from raysearch.train.held_out import find_best_fusion, score_views
 from raysearch.train.inference_mode import InferenceMode
 
@@ -12,6 +14,14 @@ LABELS = np.array([0, 2, 2, 2])
 
 def test_accuracy_by_hand():
     assert accuracy(PROBS, LABELS) == 0.5
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_samples():
+    probs = np.eye(4)[[0, 0, 0, 1, 0, 3]]
+    labels = np.array([0, 0, 0, 0, 1, 3])  # recalls 3/4, 0 and 1; class 2 has no samples
+    assert balanced_accuracy(probs, labels) == pytest.approx((0.75 + 0 + 1) / 3)
+    assert balanced_accuracy(probs, labels) == pytest.approx(balanced_accuracy_score(labels, probs.argmax(axis=1)))
+    assert score(probs, labels, "balanced_accuracy").balanced_accuracy == pytest.approx((0.75 + 0 + 1) / 3)
 
 
 def test_log_loss_by_hand_with_probability_zero_clipped():
@@ -28,6 +38,7 @@ def test_smooth_is_the_trailing_mean_of_three():
     [
         ([0.5], "accuracy", (0, 0.5)),
         ([0.25, 0.75, 0.5, 0.25], "accuracy", (3, 0.5)),  # 0.25, 0.5, 0.5, 0.5: the latest of equals
+        ([0.25, 0.75, 0.5], "balanced_accuracy", (2, 0.5)),
         ([0.75, 0.25, 0.5], "log_loss", (2, 0.5)),  # 0.75, 0.5, 0.5
         ([2.0, 1.0, 3.0, 5.0], "log_loss", (1, 1.5)),  # 2, 1.5, 2, 3
         ([2.0, 1.0, 3.0, 5.0], "accuracy", (3, 3.0)),
@@ -80,6 +91,7 @@ def test_figures_of_fused_views_include_the_best_weight(mode, suffix):
     assert list(found) == [f"{view}{suffix}" for view in ("student-final", "student-fused", "teacher-final")]
     assert found[f"teacher-final{suffix}"] == {
         "accuracy": 0.5,
+        "balanced_accuracy": 0.5,
         "log_loss": pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2),
     }
     fused = found[f"student-fused{suffix}"]

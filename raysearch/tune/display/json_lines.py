@@ -18,7 +18,7 @@ class JsonLines:
     """Prints events such as ``{"event": "reported", "time": "2026-01-31T12:00:00.000+00:00", "trial": 3, ...}`` to
     stdout.
 
-    ``objective`` and ``value`` have the same meaning in reports and results: accuracy or log loss of the training.
+    ``objective`` and ``value`` have the same meaning in reports and results: a held-out figure of the training.
     Numbers that are not finite become null. Output of other code goes to stderr meanwhile.
     """
 
@@ -42,8 +42,8 @@ class JsonLines:
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         keys = ("fold", "epoch", "epochs", "percent", "is_whole", "seconds")
         details = {key: report[key] for key in keys if key in report}
-        objective, value = self.values.name.replace(" ", "_"), self.values.read_report(report)
-        self._print("reported", trial=number, objective=objective, value=value, **details)
+        value = self.values.read_report(report)
+        self._print("reported", trial=number, objective=self.values.figure, value=value, **details)
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
         self._print("ended", trial=number, **{key: value for key, value in result.items() if key != "trial_number"})
@@ -52,7 +52,11 @@ class JsonLines:
         self._print("interrupted", trial=number, reason=reason)
 
     def estimated(self, ensemble: EnsembleNow) -> None:
-        self._print("estimated", members=ensemble.members, accuracy=ensemble.accuracy, log_loss=ensemble.log_loss)
+        balanced = ensemble.balanced_accuracy
+        figures = {} if balanced is None else {"balanced_accuracy": balanced}
+        self._print(
+            "estimated", members=ensemble.members, accuracy=ensemble.accuracy, log_loss=ensemble.log_loss, **figures
+        )
 
     def noted(self, text: str) -> None:
         self._print("noted", text=text)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from raysearch.config import TrainingConfig
+from raysearch.config import Objective, TrainingConfig, is_maximized
 from raysearch.space.schema import SearchObjective
 from raysearch.tune.listener import EnsembleNow
 
@@ -19,22 +19,25 @@ class ValueFormat:
 
     def __init__(self, objective: SearchObjective) -> None:
         self.objective = objective
-        self.name = "accuracy" if objective == "accuracy" else "log loss"
+        self.figure: Objective = "log_loss" if objective == "ensemble_gain" else objective
+        self.name = self.figure.replace("_", " ")
+        self.is_share = is_maximized(self.figure)
 
     def read_report(self, report: Mapping[str, Any]) -> float:
-        """Accuracy or log loss of a report. With the objective `ensemble_gain`, reports hold minus the log loss."""
+        """The value of a report, as in results. With the objective `ensemble_gain`, reports hold minus the log loss."""
         return -report["value"] if self.objective == "ensemble_gain" else report["value"]
 
     def format_number(self, value: float | None) -> str:
         """The value without its name; ``-`` before the first evaluation."""
         if value is None:
             return "-"
-        return f"{100 * value:.1f} %" if self.name == "accuracy" else f"{value:.3f}"
+        return f"{100 * value:.1f} %" if self.is_share else f"{value:.3f}"
 
     def format(self, value: float | None) -> str:
         if value is None:
             return "not evaluated"
-        return self.format_number(value) if self.name == "accuracy" else f"log loss {value:.3f}"
+        number = self.format_number(value)
+        return number if self.figure == "accuracy" else f"{self.name} {number}"
 
     def format_result(self, result: Mapping[str, Any]) -> str:
         """The value of an ended trial, after its ensemble gain if it has one."""
@@ -42,12 +45,12 @@ class ValueFormat:
         return self.format(result["value"]) if gain is None else f"gain {gain:.3f}, {self.format(result['value'])}"
 
     def better(self, one: float, other: float) -> float:
-        return max(one, other) if self.name == "accuracy" else min(one, other)
+        return max(one, other) if self.is_share else min(one, other)
 
     def rank(self, result: Mapping[str, Any]) -> tuple[float, float]:
         """Sort key, greater is better: the ensemble gain if it is the objective, then the trial's value."""
         gain = result.get("ensemble_gain") if self.objective == "ensemble_gain" else None
-        value = result["value"] if self.name == "accuracy" else -result["value"]
+        value = result["value"] if self.is_share else -result["value"]
         return (-math.inf if gain is None else gain), value
 
     def best(self, results: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -57,8 +60,9 @@ class ValueFormat:
 
     def format_ensemble(self, ensemble: EnsembleNow) -> str:
         members = "1 member" if ensemble.members == 1 else f"{ensemble.members} members"
-        log_loss = "" if self.name == "accuracy" else f", log loss {ensemble.log_loss:.3f}"
-        return f"{members}, {100 * ensemble.accuracy:.1f} %{log_loss} cross-fitted"
+        measure = "" if ensemble.measure == "accuracy" else f"{ensemble.measure} "
+        log_loss = "" if self.is_share else f", log loss {ensemble.log_loss:.3f}"
+        return f"{members}, {measure}{100 * ensemble.value:.1f} %{log_loss} cross-fitted"
 
 
 def count_epochs(config: TrainingConfig) -> int:

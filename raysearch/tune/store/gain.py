@@ -38,12 +38,12 @@ def score_ensemble(candidates: Sequence[Predictions], labels: np.ndarray) -> Sco
 def estimate_ensemble(paths: StudyPaths) -> EnsembleNow:
     """Estimate the greedy ensemble of the ended trials by one cross-fit. Raises `UserError` if no trial has ended."""
     library = load_library(paths)
-    candidates = Candidates.from_probs(library.probs, library.labels)
+    candidates = Candidates.from_probs(library.probs, library.labels, library.objective)
     rng = np.random.default_rng(0)
     crossed = cross_fit(candidates, {"ensemble": _select_weights}, folds=Recipe().folds, repeats=1, rng=rng)
     cross_fitted = crossed.outcomes["ensemble"].score
     members = int(np.count_nonzero(_select_weights(candidates)))
-    return EnsembleNow(members, cross_fitted.accuracy, cross_fitted.log_loss)
+    return EnsembleNow(members, cross_fitted.accuracy, cross_fitted.log_loss, cross_fitted.balanced_accuracy)
 
 
 def _select_weights(candidates: Candidates) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from raysearch.ensemble.library import load_library
-from raysearch.ensemble.selection import score, select_greedy
+from raysearch.ensemble.selection import Candidates, select_greedy
 from raysearch.errors import UserError
 from raysearch.io import read_json, write_json
 from raysearch.paths import StudyPaths, view_parts
@@ -41,17 +41,16 @@ def drop_weights(paths: StudyPaths, budget_bytes: float) -> Iterator[str]:
 def rank_weights(paths: StudyPaths) -> list[Weights]:
     """The ended trials' weights, the most valuable to the ensemble first.
 
-    First those that the greedy selection picks, in its order; then the others by their own accuracy and log loss. Empty
-    if the predictions cannot be read together, so that nothing is removed then.
+    First those that the greedy selection picks, in its order; then the others by their own score. Empty if the
+    predictions cannot be read together, so that nothing is removed then.
     """
     try:
         library = load_library(paths)
     except UserError:
         return []
-    picks = select_greedy(library.probs, library.labels, ROUNDS).picks
-    ranks = [score(probs, library.labels).rank for probs in library.probs]
-    others = sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True)
-    return list(dict.fromkeys(_list_weights(library.candidates, [*picks, *others])))
+    candidates = Candidates.from_probs(library.probs, library.labels, library.objective)
+    picks = select_greedy(candidates, candidates.labels, ROUNDS).picks
+    return list(dict.fromkeys(_list_weights(library.candidates, [*picks, *candidates.ranking])))
 
 
 def _list_failed(paths: StudyPaths) -> Iterator[Weights]:

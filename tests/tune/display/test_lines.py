@@ -33,6 +33,20 @@ def test_lines_show_every_event(capsys: pytest.CaptureFixture[str]) -> None:
     assert failed.isprintable()
 
 
+def test_lines_name_a_balanced_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with Lines("balanced_accuracy", clock=clock) as lines:
+        lines.started(0, config(10), 0)
+        clock.now += 60
+        lines.reported(0, report(1, 0.125, 10))
+        lines.estimated(replace(ENSEMBLE, balanced_accuracy=0.55))
+        lines.ended(0, result(0, "COMPLETE", 0.568))
+    printed = capsys.readouterr().out
+    assert "epoch 1/10  balanced accuracy 12.5 %" in printed
+    assert "ensemble now: 5 members, balanced accuracy 55.0 % cross-fitted" in printed
+    assert "COMPLETE  balanced accuracy 56.8 %" in printed
+
+
 def test_a_running_trial_has_a_line_every_thirty_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     lines = Lines("log_loss", clock=clock)

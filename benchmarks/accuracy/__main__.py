@@ -57,7 +57,8 @@ def main(
                 failed.append(cell)
                 continue
             append_line(results, line)
-            print(f"accuracy {line['accuracy']:.2%}, overrun {line['overrun_s']:g} s, {line['note']}", flush=True)
+            spent = f"{line['seconds']:g} s of {60 * cell.minutes:g} s"
+            print(f"accuracy {line['accuracy']:.2%}, {spent}, epochs {line['epochs']}, {line['note']}", flush=True)
     print(f"\n{table(read_lines(results), labels)}")
     if failed:
         raise typer.Exit(1)

@@ -6,8 +6,11 @@ from typing import Any
 
 from benchmarks.accuracy.peers import PEERS, SETS
 
-LABELS = {100: "100 labels a class, train and val together", 50: "50 labels a class, all within train"}
-"""The protocols: number of labels per class in the photographs, and which images they are."""
+LABELS = {
+    100: "100 labels a class (digits 40): train and val together",
+    50: "50 labels a class (digits 20): train alone, which a method may split",
+}
+"""The protocols."""
 
 MINUTES = 10.0
 COLUMNS = (*((name, MINUTES) for name in SETS), ("cifar10", 30.0))

@@ -61,7 +61,7 @@ def circumstances(lines: Sequence[Line], labels: int) -> str:
     dates = sorted({line["date"] for line in lines})
     commits = sorted({line["commit"] for line in lines})
     return (
-        f"Accuracy on test in percent, with 95 % intervals. {LABELS[labels].capitalize()}. "
+        f"Accuracy on test in percent, with 95 % intervals. {LABELS[labels]}. "
         f"Images: {'; '.join(images.values())}. {'; '.join(sorted({line['processor'] for line in lines}))}. "
         f"{'Commit' if len(commits) == 1 else 'Commits'} {', '.join(commits)}. "
         f"{dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'}."

@@ -5,6 +5,7 @@ scratch. Runs the cells that have no result yet, and appends a line to the resul
 without other work, because the budget is wall-clock time. Exits with 1 if a method fails.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def main(
     require_known("--labels", str(labels), [str(number) for number in LABELS])
     failed = []
     if not table_only:
+        warn_if_busy()
         selected = select_cells(only or None, data or None, minutes or None, labels)
         for cell in cells_to_run(selected, read_lines(results), again):
             print(f"{cell} ...", flush=True)
@@ -62,6 +64,18 @@ def main(
     print(f"\n{table(read_lines(results), labels)}")
     if failed:
         raise typer.Exit(1)
+
+
+def warn_if_busy() -> None:
+    """Print a warning if other processes use this machine, because they take training time from all methods."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        print(
+            f"warning: this machine has {cores} cores and a load of {load:.1f}. The budget is wall-clock time, so other "
+            "processes lower the accuracies. Run the comparison on a machine without other work.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def require_known(option: str, value: str, known: Collection[str]) -> None:

@@ -7,7 +7,6 @@ of the result names it. The schedule follows the clock, so that it ends with the
 """
 
 import math
-import os
 import statistics
 import time
 
@@ -74,7 +73,6 @@ def main() -> None:
     """Run the task in the file named on the command line."""
     task = read_task()
     assert task.image_size
-    torch.set_num_threads(os.cpu_count() or 1)
     pictures, labels = task.labelled()
     images, targets = as_tensor(squares(pictures, task.image_size)), torch.from_numpy(labels.astype(np.int64))
     training, planned = widest(task, images, targets)

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -31,13 +32,21 @@ def run_cell(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
     peer = PEERS[cell.peer]
     python = interpreter(peer)
     out.mkdir(parents=True)
+    at_commit = commit()  # another may be made while the process runs
     image_size = peer.image_sizes.get(cell.data)
     task = Task(str(data.resolve()), str(out), time.time(), 60 * cell.minutes, image_size, peer.variant)
     task.write(out / "task.json")
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [str(python), "-m", peer.module, str(out / "task.json")]
+    before = _children_cpu_s()
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": paths})
-    return make_line(cell, task)
+    return {**make_line(cell, task, at_commit), "cpu_s": round(_children_cpu_s() - before, 1)}
+
+
+def _children_cpu_s() -> float:
+    """Processor seconds of ended child processes and their children. Shows how much of the machine a method got."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def interpreter(peer: Peer) -> Path:
@@ -49,7 +58,7 @@ def interpreter(peer: Peer) -> Path:
     return PEERS_VENV / "bin" / "python"
 
 
-def make_line(cell: Cell, task: Task) -> dict[str, Any]:
+def make_line(cell: Cell, task: Task, at_commit: str) -> dict[str, Any]:
     """The line of a cell: accuracy on test with Wilson's 95 % interval, and the circumstances."""
     facts = json.loads(Path(task.out, "facts.json").read_text())
     labels = read_test_labels(Path(task.data))
@@ -76,7 +85,7 @@ def make_line(cell: Cell, task: Task) -> dict[str, Any]:
         "image_size": task.image_size,
         "note": facts["note"],
         "versions": facts["versions"],
-        "commit": commit(),
+        "commit": at_commit,
         "processor": f"{processor()}, {os.cpu_count()} cores",
         "date": datetime.date.today().isoformat(),
     }

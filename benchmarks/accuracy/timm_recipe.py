@@ -5,7 +5,6 @@ weight decay 2e-5, label smoothing 0.1, cosine schedule with warm-up) with the o
 RandAugment, random erasing, mixup or CutMix, and EMA. The schedule follows the clock, so that it ends with the budget.
 """
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +44,6 @@ class Pictures(torch.utils.data.Dataset):
 def main() -> None:
     """Run the task in the file named on the command line."""
     task = read_task()
-    torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     np.random.seed(0)  # timm's mixing draws from it
     model, trained = train(task)

@@ -184,7 +184,7 @@ def test_hog_and_svm_run_in_this_process(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["hog_svm", str(tmp_path / "task.json")])
     monkeypatch.setattr(hog_svm, "C", (1.0, 3.0))
     hog_svm.main()
-    line = running.make_line(Cell("hog_svm", "digits", 10.0, 50), task)
+    line = running.make_line(Cell("hog_svm", "digits", 10.0, 50), task, "1234567")
     assert line["accuracy"] > 0.9
     assert line["low"] < line["accuracy"] < line["high"]
     assert (line["n_labelled"], line["n_test"], line["epochs"]) == (200, 1397, None)
@@ -202,7 +202,8 @@ def test_a_measured_accuracy_gets_the_same_interval(tmp_path: Path) -> None:
     folder = data.prepare("digits", 100, tmp_path, tmp_path)
     facts = {"accuracy": 0.5, "epochs": None, "seconds": 61.0, "note": "", "versions": {}}
     (tmp_path / "facts.json").write_text(json.dumps(facts))
-    line = running.make_line(Cell("ours", "digits", 1.0), Task(str(folder), str(tmp_path), 0.0, 60.0, None))
+    task = Task(str(folder), str(tmp_path), 0.0, 60.0, None)
+    line = running.make_line(Cell("ours", "digits", 1.0), task, "1234567")
     assert (line["low"], line["high"], line["overrun_s"]) == (0.4738, 0.5262, 1.0)
 
 

@@ -71,8 +71,8 @@ def warn_if_busy() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores / 2:
         print(
-            f"warning: this machine has {cores} cores and a load of {load:.1f}. The budget is wall-clock time, so other "
-            "processes lower the accuracies. Run the comparison on a machine without other work.",
+            f"warning: this machine has {cores} cores and a load of {load:.1f}. The budget is wall-clock time, so "
+            "other processes lower the accuracies. Run the comparison on a machine without other work.",
             file=sys.stderr,
             flush=True,
         )

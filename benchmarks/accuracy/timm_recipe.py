@@ -20,6 +20,8 @@ from timm.utils import ModelEmaV3
 from benchmarks.accuracy.side import Clock, Task, Trained, read_task, write_result
 from raysearch.train.precision import choose_precision
 
+RANDAUGMENT = "rand-m9-mstd0.5-mmax9-inc1"
+"""The recipes' RandAugment, with the magnitude limited to 9. At 10, timm posterizes to 0 bits, which Pillow refuses."""
 BATCH = 64
 LEARNING_RATE = 0.1 * BATCH / 256
 SCHEDULE = 10_000
@@ -59,7 +61,7 @@ def train(task: Task) -> tuple[torch.nn.Module, Trained]:
         (3, task.image_size, task.image_size),
         BATCH,
         is_training=True,
-        auto_augment="rand-m9-mstd0.5-inc1",
+        auto_augment=RANDAUGMENT,
         re_prob=0.25,
         re_mode="pixel",
         interpolation="random",

@@ -3,8 +3,8 @@
 The optimizer is that of "ResNet strikes back" (Wightman et al. 2021): LAMB with learning rate 5e-3, weight decay 0.02
 and a cosine schedule with warm-up. RandAugment, random erasing, mixup or CutMix, label smoothing and EMA are those of
 timm's published commands. The learning rate is not scaled to the small batch, because a budget has few updates. After
-120 updates at 32 px on the train split of digits, resnet18 reached 60 % on val with it, 32 % with the scaled one, and 11
-to 37 % with SGD, the default of ``train.py`` (learning rates 0.025 and 0.1).
+120 updates at 32 px on the train split of digits, resnet18 reached 60 % on val with it, 32 % with the scaled one, and
+11 % and 37 % with SGD, the default of ``train.py``, with learning rates 0.025 and 0.1.
 
 The schedule follows the clock, so that it ends with the budget.
 """

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from raysearch.api.study import Study, open_study
 from raysearch.ensemble.build import build_ensemble as select
@@ -106,6 +106,7 @@ def fit(
     minutes: float | str | None = None,
     *,
     out: str | Path | None = None,
+    division: Literal["folds", "refit", "split"] | None = None,
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     address: str | None = None,
@@ -114,7 +115,8 @@ def fit(
     """Train the best ensemble that ``minutes`` allow, and return the folder of the verified set.
 
     ``source``: labelled images, None with ``resume``: those of the fit that is resumed; ``minutes``: the whole budget,
-    or with ``resume`` "+N" more; ``out``: the fit's folder, None: fits/<name of the source>; ``overrides``: values of
+    or with ``resume`` "+N" more; ``out``: the fit's folder, None: fits/<name of the source>; ``division``:
+    how the labels are used, as `--division`; ``overrides``: values of
     the space `fit` by dotted path, as {"trial.augment.hflip": 0}; ``address``: a running Ray cluster, None: this
     machine. Call it from the main thread: Ctrl-C and SIGTERM stop running trials after their batch. Raises `UserError`,
     also if the fit was stopped before it had a set.
@@ -126,6 +128,7 @@ def fit(
     options = FitOptions(
         out=default_folder(name) if out is None else Path(out),
         minutes=None if minutes is None else str(minutes),
+        division=division,
         overrides=_format(overrides),
         resume=resume,
         address=address,

@@ -26,6 +26,9 @@ from raysearch.paths import data_cache
 _VERSION = 1
 """Increase it when `raysearch.data.images` produces different pixels or the columns change."""
 
+MOST_COPIED_BYTES = 2**31
+"""Largest tables from which rows are copied. Arrow copies them in memory."""
+
 log = logging.getLogger(__name__)
 
 
@@ -46,14 +49,47 @@ def read_split(source: str, split: str, listed: SplitSource, storage: ImageStora
         pass
     except (OSError, pa.ArrowException, ValueError) as error:
         log.warning("%s: damaged, decoding again (%s)", path, error)
-    records, faults = listed.load()
     try:
-        facts = _write(path, storage.resolve(records), records, faults)
+        facts, faults = _choose(source, path, listed, storage) if listed.parts else _decode_all(path, listed, storage)
     except OSError as error:
         raise DataError(
             f"{path.parent}: the cache cannot be written ({error}); set RAYSEARCH_CACHE to another folder"
         ) from error
     return (facts, faults) if faults or not facts.num_rows else (_map(path, storage.schema), [])
+
+
+def _decode_all(path: Path, listed: SplitSource, storage: ImageStorage) -> tuple[pa.Table, list[str]]:
+    """Decode a split into the file ``path``. Returns the `FACTS` of its images, and the faults."""
+    records, faults = listed.load()
+    return _write(path, storage.resolve(records), records, faults), faults
+
+
+def _choose(source: str, path: Path, listed: SplitSource, storage: ImageStorage) -> tuple[pa.Table, list[str]]:
+    """Copy the rows of a split that is divided from others into the file ``path``: no image is decoded twice.
+
+    Decodes the split if it is larger than `MOST_COPIED_BYTES`, or if its parts are stored in different ways.
+    """
+    records, faults = listed.load()
+    tables = []
+    rows: dict[str, int] = {}
+    for name, part in listed.parts.items():
+        table, wrong = read_split(source, name, part, storage)
+        faults += wrong
+        rows |= {record.where: len(rows) + row for row, record in enumerate(part.load()[0])} if not wrong else {}
+        tables.append(table)
+    if faults or not records:
+        return pa.Table.from_batches([], pa.schema(FACTS)), list(dict.fromkeys(faults))
+    is_alike = all(table.schema.metadata == tables[0].schema.metadata for table in tables)
+    if not is_alike or sum(table.nbytes for table in tables) > MOST_COPIED_BYTES:
+        return _decode_all(path, listed, storage)
+    chosen = pa.concat_tables(tables).take([rows[record.where] for record in records])
+    ids = pa.array([record.sample_id for record in records])  # of two files with equal ids, they have a prefix
+    chosen = chosen.set_column(0, "sample_id", ids).replace_schema_metadata(tables[0].schema.metadata)
+    with replacing(path) as aside, pa.ipc.new_file(str(aside), chosen.schema) as out:
+        for batch in chosen.combine_chunks().to_batches():
+            out.write_batch(batch)
+    write_text(_checksum_file(path), _checksum(pa.memory_map(str(path)).read_buffer()))
+    return chosen.select(list(FACTS)), []
 
 
 def cache_file(source: str, split: str, identity: Any, storage_key: Sequence[Any]) -> Path:

@@ -21,7 +21,8 @@ def fold_splits(source: Source, config: DataConfig) -> Source:
         return source
     identity = ["folds", config.folds, config.fold or 0, config.seed]
     identity += [source.splits[split].identity for split in MERGED]
-    folded = {split: SplitSource(identity, partial(_load, source, config, split)) for split in MERGED}
+    parts = {split: source.splits[split] for split in MERGED}
+    folded = {split: SplitSource(identity, partial(_load, source, config, split), parts) for split in MERGED}
     return replace(source, splits={**source.splits, **folded})
 
 

@@ -22,7 +22,8 @@ def merge_splits(source: Source, config: DataConfig) -> Source:
         return source
     drawn = [config.merged_held_out_per_class, config.seed]
     identity = ["merged", *drawn, *(source.splits[split].identity for split in MERGED)]
-    merged = {split: SplitSource(identity, partial(_load, source, config, split)) for split in MERGED}
+    parts = {split: source.splits[split] for split in MERGED}
+    merged = {split: SplitSource(identity, partial(_load, source, config, split), parts) for split in MERGED}
     return replace(source, splits={**source.splits, **merged})
 
 

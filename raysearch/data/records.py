@@ -41,6 +41,8 @@ class SplitSource:
     """JSON values that change when the content of the split changes; part of the cache key"""
     load: Callable[[], tuple[Sequence[Record], list[str]]]
     """Returns the records and the faults found while reading"""
+    parts: "Mapping[str, SplitSource]" = field(default_factory=dict)
+    """The splits that its images come from, by name, if it is divided from others; their decoded images are used"""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,16 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to create for the fit. Default: fits/NAME_OF_SOURCE.", show_default=False),
+    ] = None,
+    division: Annotated[
+        Literal["folds", "refit", "split"] | None,
+        typer.Option(
+            help="How the labels are used. folds: each network leaves out another part, on which it is scored; all "
+            "networks together learn from all labels. refit: the search leaves out a part, then its best networks are "
+            "trained again on all labels. split: every network leaves out the same part. Default: folds; split if "
+            "there are more than 4000 images.",
+            show_default=False,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -68,6 +78,7 @@ def command(
         out=out or default_folder(source),
         minutes=minutes,
         overrides=set_ or (),
+        division=division,
         resume=resume,
         address=address,
         plan_only=plan,

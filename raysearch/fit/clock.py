@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from raysearch.errors import StudyError
+from raysearch.fit.layout import Kind
 from raysearch.io import display_path, read_json, write_json
 from raysearch.section import Section, list_faults
 
@@ -23,6 +24,8 @@ class State(Section):
     """The labelled images, as an absolute path or `digits`"""
     minutes: float
     """The whole budget"""
+    division: Kind | None = None
+    """How the labels are used, if the user has said so"""
     spent_s: float = 0.0
     """Seconds in which the fit has run, in all its starts"""
 

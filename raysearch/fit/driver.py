@@ -22,6 +22,9 @@ class Work(Protocol):
     def finish(self) -> None:
         """Select an ensemble of all trials so far, export and verify it, and write the report."""
 
+    def refit(self, times: Times, time_left_s: float) -> bool:
+        """Train the members again on all labels, and export them. False if it was stopped."""
+
 
 def drive(
     work: Work,
@@ -51,4 +54,4 @@ def drive(
             word = f"{slower:.1f} times slower" if slower > 1 else f"{1 / slower:.1f} times faster"
             say(f"training is {word} than expected: the rest of the time is laid out anew")
         times = Times(measured.image, measured.start, max(finish_s, times.finish / 2))
-    return True
+    return not division.has_refit or work.refit(times, facts.budget_s - spent_s() - times.finish)

@@ -11,7 +11,7 @@ from raysearch.data.sources import detect_folder_kind, source_folder
 from raysearch.errors import StudyError, UserError
 from raysearch.fit.clock import Clock, State, read_state
 from raysearch.fit.driver import drive
-from raysearch.fit.layout import Division, Facts, Times, divide, lay_out, least_budget_s
+from raysearch.fit.layout import Division, Facts, Kind, Times, divide, lay_out, least_budget_s
 from raysearch.fit.machine import choose_network, choose_resources, count_slots, measure, read_times
 from raysearch.fit.plan_text import format_plan
 from raysearch.fit.space import WHERE, decide, find_given, load_template
@@ -45,6 +45,8 @@ class FitOptions:
     """``path=value`` texts that change the included space `fit`"""
     resume: bool = False
     address: str | None = None
+    division: Kind | None = None
+    """How the labels are used; None: as `raysearch.fit.layout.divide` decides"""
     plan_only: bool = False
     quiet: bool = False
 
@@ -72,7 +74,7 @@ def fit(source: str | None, options: FitOptions, began: float) -> FitPaths:
         slots = count_slots(resources, cluster, WHERE)
         facts = Facts(measured.images, len(measured.classes), min(measured.per_class), slots, clock.budget_s)
         if paths.space.is_file():
-            space, division, times = _reopen(paths, measured, facts, load)
+            space, division, times = _reopen(paths, state, measured, facts, load)
         else:
             space, division, times = _prepare(template, data, resources, measured, facts, clock, options, load)
         work = StudyWork(paths, template, space, facts, division, options.address, options.quiet, print)
@@ -101,6 +103,9 @@ def _open_state(paths: FitPaths, source: str | None, options: FitOptions) -> Sta
         if not paths.state.is_file():
             raise StudyError(f"{where}: no fit to resume; run without --resume, or give the --out of the first run")
         state = read_state(paths.state)
+        if options.division not in (None, state.division):
+            was = state.division or "the default"
+            raise UserError(f"--division {options.division}: the fit in {where} has {was}; give another --out")
         if source is not None and _absolute(source) != state.source:
             raise UserError(f"{source}: the fit in {where} has the source {state.source}; give another --out")
         return state.model_copy(update={"minutes": _read_minutes(options.minutes, state.minutes)})
@@ -112,7 +117,8 @@ def _open_state(paths: FitPaths, source: str | None, options: FitOptions) -> Sta
         raise StudyError(f"{where}: already holds a fit; continue it with --resume, or give another --out")
     if paths.root.is_dir() and any(path != paths.lock for path in paths.root.iterdir()):
         raise StudyError(f"{where}: is not empty and holds no fit; give another --out")
-    return State(source=_absolute(source), minutes=_read_minutes(options.minutes, None))
+    minutes = _read_minutes(options.minutes, None)
+    return State(source=_absolute(source), minutes=minutes, division=options.division)
 
 
 def _absolute(source: str) -> str:
@@ -161,24 +167,26 @@ def _prepare(
         template.resolved | {"data": data.model_dump(), "resources": template.resolved["resources"] | resources}, WHERE
     )
     choice = choose_network(probed, measured, facts.slots, clock.budget_s - clock.spent_s(), given, load)
-    division = divide(facts, choice.times)
+    division = divide(facts, choice.times, options.division)
     space = decide(
         template,
         data=data,
         division=division,
         backbone=choice.backbone,
         image_size=choice.image_size,
-        images=measured.images,
+        images=division.count_train(facts),
         resources=resources,
         given=given,
     )
     return space, division, choice.times
 
 
-def _reopen(paths: FitPaths, measured: SourceFacts, facts: Facts, load: float) -> tuple[Space, Division, Times]:
+def _reopen(
+    paths: FitPaths, state: State, measured: SourceFacts, facts: Facts, load: float
+) -> tuple[Space, Division, Times]:
     """The decisions of the fit that is resumed, and this machine's times."""
     space = load_space(paths.space)
-    division = Division(space.data.folds, space.data.merged_held_out_per_class or 0)
+    division = Division(space.data.folds, space.data.merged_held_out_per_class or 0, state.division == "refit")
     backbone, side = space.resolved["trial"]["backbone"], space.resolved["trial"]["image_size"]
     cost = measure(space, backbone, side)
     return space, division, read_times(cost, space, backbone, side, measured, facts.slots, load)

@@ -8,6 +8,7 @@ measured, and the set of the best networks so far is exported.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Literal
 
 FULL_PASSES = 80_000
 """Images that a network sees in training before the time is better spent on another trial."""
@@ -30,6 +31,12 @@ QUICK_SHARE, QUICK_LIMIT_S = 0.05, 20.0
 trainings would take less than this number of seconds."""
 ROUND_SHARE = 0.15
 """Share of the budget that a round takes at least, except the first one."""
+REFIT_SHARE = 0.6
+"""Share of the budget for the trainings on all labels, if there is a refit."""
+
+Kind = Literal["folds", "refit", "split"]
+"""How the labels are used. `folds`: each network leaves out another part. `refit`: the members are trained again on all
+labels. `split`: all networks leave out the same part."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,9 @@ class Division:
     folds: int | None = None
     """A trial trains one network per fold. Together they are scored on every label"""
     held_out_per_class: int = 0
-    """Without folds: held-out images of each class; all networks learn from the others"""
+    """Without folds: held-out images of each class; all networks of the search learn from the others"""
+    has_refit: bool = False
+    """Whether the members are trained again on all labels at the end"""
 
     @property
     def trainings(self) -> int:
@@ -93,9 +102,11 @@ class Round:
     """Whether it is the short first round"""
 
 
-def divide(facts: Facts, times: Times) -> Division:
-    """Divide the labelled images, so that each network learns from as many as the time allows."""
-    if facts.images > FOLDS_UP_TO:
+def divide(facts: Facts, times: Times, kind: Kind | None = None) -> Division:
+    """Divide the labelled images. ``kind`` None: folds, or one held-out part if there are many images."""
+    if kind == "refit":
+        return Division(held_out_per_class=max(1, facts.smallest_class // 4), has_refit=True)
+    if kind == "split" or (kind is None and facts.images > FOLDS_UP_TO):
         most = max(1, facts.smallest_class // 5)
         return Division(held_out_per_class=min(most, ceil(HELD_OUT_IMAGES / facts.classes)))
     passes = facts.slots * (facts.budget_s - times.finish) / times.image
@@ -115,8 +126,10 @@ def _busy_share(trainings: int, slots: int) -> float:
 def lay_out(facts: Facts, times: Times, division: Division, left_s: float, done: Sequence[int]) -> list[Round]:
     """The rounds that fit into ``left_s`` seconds; empty if no training is worth its time or can end in time.
 
+    If there is a refit, its share of the budget is left for it.
     ``done``: for each ended trial, the images that one of its networks has seen.
     """
+    left_s -= REFIT_SHARE * facts.budget_s if division.has_refit else 0.0
     rounds = []
     if not done and (quick := _quick_round(facts, times, division)):
         rounds.append(quick)
@@ -170,4 +183,5 @@ def _waves(trials: int, division: Division, facts: Facts) -> int:
 def least_budget_s(facts: Facts, times: Times, division: Division, spent_s: float) -> float:
     """The smallest budget in which one trial of one epoch ends, with the ``spent_s`` seconds before it."""
     epoch_s = times.image * division.count_train(facts) / (1 - SLACK)
-    return spent_s + times.finish + _waves(1, division, facts) * (times.start + epoch_s)
+    search_s = times.finish + _waves(1, division, facts) * (times.start + epoch_s)
+    return spent_s + search_s / (1 - REFIT_SHARE if division.has_refit else 1)

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 from raysearch.data.measuring import SourceFacts
 from raysearch.fit.layout import FULL_PASSES, LEAST_PASSES, USUAL_FOLDS, Times
 from raysearch.space import ResourcesConfig, Space, space_from
-from raysearch.train.resource_check import Cost
+from raysearch.train.resource_check import Cost, check_fit
 from raysearch.tune.planning.capacity import Cluster, compute_capacity
-from raysearch.tune.planning.preflight import check_data, check_trials, draw_examples, measure_costs
+from raysearch.tune.planning.preflight import check_data, draw_examples, measure_costs
 
 SIDES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16)
 """Image sizes that are tried, in pixels."""
@@ -30,7 +31,7 @@ SHARED = 1.2
 PROBE_S = 3.0
 UNKNOWN_IMAGE_S = 1e-3
 """Assumed time of an image, if trainings run on GPUs that this machine does not have. The first round measures it."""
-START_S, FINISH_S = 4.0, 20.0
+START_S, FINISH_S = 2.0, 12.0
 """Times of a training's start, and of selection, export and report, before they have been measured."""
 
 
@@ -101,7 +102,7 @@ def measure(space: Space, backbone: str, side: int) -> Cost:
     one = space_from(values | {"search": values["search"] | {"first": first, "trials": 1}}, space.study)
     example = draw_examples(one)[0]
     dataset, _, _ = check_data(one, [example])
-    check_trials(one, [example], dataset, space.study)
+    check_fit(example, len(dataset.classes))
     return measure_costs(one, [example], PROBE_S)[backbone]
 
 
@@ -115,7 +116,8 @@ def read_times(
     image_s = cost.batch_s(example) / example.batch_size * (SHARED if slots > 1 else 1.0)
     evaluation_s = cost.evaluation_s(side**2, facts.images)
     # The export predicts every labelled image once more, with the members.
-    return Times(image_s, load * START_S + evaluation_s / USUAL_FOLDS, load * FINISH_S + 2 * evaluation_s)
+    # A start that takes longer shortens the training. The export must not take longer: its time is estimated with care.
+    return Times(image_s, START_S + evaluation_s / USUAL_FOLDS, sqrt(load) * FINISH_S + 2 * evaluation_s)
 
 
 def _count_passes(

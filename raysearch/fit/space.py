@@ -23,6 +23,9 @@ WHERE = "the space of the fit"
 SMALL_BATCHES_UP_TO = 4000
 """Labelled images up to which batches are as small as in the template. More images learn from larger batches."""
 
+LEAST_STEPS = 4
+"""Steps of an epoch. Fewer images learn from smaller batches."""
+
 
 def load_template(overrides: Sequence[str]) -> Space:
     """The included space `fit` with the user's ``overrides``. Raises `SpaceError`."""
@@ -47,7 +50,10 @@ def decide(
     resources: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> Space:
-    """``template`` for this data and this machine, without trials. Values in ``given`` (`find_given`) stay."""
+    """``template`` for this data and this machine, without trials. Values in ``given`` (`find_given`) stay.
+
+    ``images``: number of images that a network learns from.
+    """
     values = deepcopy(template.resolved)
     values["study"] = STUDY
     values["data"] = data.model_dump() | {"folds": division.folds}
@@ -56,9 +62,13 @@ def decide(
     trial = values["trial"]
     decided: dict[KeyPath, Any] = {("backbone",): backbone, ("image_size",): image_size}
     decided["augment", "crop_padding"] = max(2, image_size // 8)
+    batch = trial["batch_size"]
     if images > SMALL_BATCHES_UP_TO:
-        decided["batch_size",] = 64
-        decided["optimizer", "lr_batch"] = 2 * trial["batch_size"]  # the rate grows half as fast as the batch
+        decided["batch_size",] = 4 * batch
+        decided["optimizer", "lr_batch"] = 2 * batch  # the rate grows half as fast as the batch
+    elif images < LEAST_STEPS * batch:
+        decided["batch_size",] = max(2, images // LEAST_STEPS)
+        decided["optimizer", "lr_batch"] = batch
     if data.source == "digits":
         decided["augment", "hflip"] = 0.0  # a mirrored digit is not a digit
     leaves = flatten(TrialConfig, trial)

@@ -8,20 +8,24 @@ from statistics import median
 
 from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.recipe import read_recipe
-from raysearch.ensemble.results import Ensemble, write_ensemble
-from raysearch.export.write import export_set
+from raysearch.ensemble.results import Ensemble, read_ensemble, write_ensemble
+from raysearch.errors import StudyError
+from raysearch.export.write import Refitting, export_set
 from raysearch.fit.layout import Division, Facts, Round, Times
 from raysearch.fit.space import add_round, with_timeout, write_space
 from raysearch.io import display_path, replace_folder
-from raysearch.paths import FitPaths
+from raysearch.paths import FitPaths, StudyPaths
 from raysearch.report.page import write_report
 from raysearch.report.reading import read_study
 from raysearch.shipped import find_file
 from raysearch.space import Space
 from raysearch.train.result import read_metrics, read_result
+from raysearch.tune.refit import refit_ensemble
 from raysearch.tune.search import SearchOptions, search
 
 RECIPE = "greedy"
+REFIT_HELD_OUT = 2
+"""Images of each class that a refit leaves out; the set is verified on them."""
 
 
 @dataclass
@@ -74,11 +78,51 @@ class StudyWork:
         """Select, export in place of the set so far, verify, and report."""
         ensemble = build_ensemble(self.paths.study, read_recipe(find_file("ensembles", RECIPE)))
         write_ensemble(self.paths.study.ensemble(ensemble.name), ensemble)
-        shutil.rmtree(self.paths.new_set, ignore_errors=True)  # a kill may have left it
-        export_set(self.paths.study, ensemble.name, self.paths.new_set)
-        replace_folder(self.paths.new_set, self.paths.set)
+        self._export()
         write_report(read_study(self.paths.study.root))
         self.say(f"{display_path(self.paths.set)}: verified; {describe(ensemble)}")
+
+    def _export(self, refit: Refitting | None = None) -> None:
+        """Write the verified set in place of the one so far."""
+        shutil.rmtree(self.paths.new_set, ignore_errors=True)  # a kill may have left it
+        export_set(self.paths.study, RECIPE, self.paths.new_set, refit=refit)
+        replace_folder(self.paths.new_set, self.paths.set)
+
+    def refit(self, times: Times, time_left_s: float) -> bool:
+        """Train the members again on all labels, with as many seeds as the time allows, and export them."""
+        study, began = self.paths.study, time.monotonic()
+        members = read_ensemble(study.ensemble(RECIPE)).members
+        trials = {member.trial for member in members if member.trial is not None}
+        results = [result for trial in trials if (result := read_result(study.trial(trial)))]
+        seeds = count_seeds(self.facts, times, [result["epochs_done"] for result in results], time_left_s)
+
+        def train() -> StudyPaths:
+            return refit_ensemble(
+                study,
+                RECIPE,
+                seeds=seeds,
+                held_out_per_class=min(REFIT_HELD_OUT, self.facts.smallest_class - 1),
+                address=self.address,
+                quiet=self.quiet,
+                timeout_s=time_left_s - (time.monotonic() - began),
+            )
+
+        try:
+            self._export(train)
+        except StudyError as error:
+            self.say(f"the set is without a refit: {'; '.join(error.faults)}")
+            return False
+        self.say(f"{display_path(self.paths.set)}: verified; its networks were trained again on all labels")
+        return True
+
+
+def count_seeds(facts: Facts, times: Times, epochs: Sequence[int], time_left_s: float) -> int:
+    """How many times all members can be trained again within the time: at least once, then in fewer epochs.
+
+    ``epochs``: of each trial that is trained again.
+    """
+    seconds = [times.start + each * times.image * facts.images for each in epochs]
+    return max(1, int(facts.slots * time_left_s / sum(seconds)))
 
 
 def describe(ensemble: Ensemble) -> str:

@@ -29,6 +29,8 @@ from raysearch.tune.store.study import check_place, open_storage
 SEED_STEP = 1000
 """Difference between the seeds of one trial's trainings. The seeds of neighbouring trials differ by 1, so a step of
 1000 keeps the seeds of different trials apart."""
+MORE_TIME = 10.0
+"""Factor of a trial's time limit: the same epochs take longer on more images. The limit of the refit still applies."""
 NUM_SEEDS = 2**32
 """Seeds are below this number, which torch and numpy accept."""
 
@@ -59,6 +61,7 @@ def refit_ensemble(
     address: str | None = None,
     quiet: bool = False,
     as_json: bool = False,
+    timeout_s: float | None = None,
 ) -> StudyPaths:
     """Train every trial that is a member of the ensemble ``name`` again, with ``seeds`` seeds each.
 
@@ -72,6 +75,7 @@ def refit_ensemble(
     no folds. Stubborn classes that came from another training's predictions are estimated again.
 
     ``source`` is the data's current location if it has moved. ``address`` is the address of a running Ray cluster.
+    ``timeout_s`` limits the time, in seconds: trials with `time_limit_s` then have fewer epochs if necessary.
     Raises `UserError`, naming the file, if there is no such ensemble, a member is not a trial of the study, the data
     has changed, or a training failed or was interrupted.
     """
@@ -89,7 +93,7 @@ def refit_ensemble(
         _check_data(study, file, TrainingConfig(data=data, trial=trainings[0].config))
         earlier = [result for number in done.values() if (result := read_result(paths.trial(number)))]
         options = SearchOptions(paths.root.parent, address=address, quiet=quiet, as_json=as_json)
-        missing_only = restrict_to(space, missing)
+        missing_only = restrict_to(space, missing, timeout_s)
         execute_search(missing_only, paths, options, earlier, where=display_path(path), began=time.monotonic())
         done = find_complete_trials(paths, space)
     if faults := list(_faults(paths, space, [training for training in trainings if training.key not in done])):
@@ -116,8 +120,10 @@ def list_trainings(study: StudyPaths, ensemble: Ensemble, seeds: int) -> Iterato
     trainings = [(number, _load_training(study, number)) for number in numbers]
     for index in range(seeds):
         for number, training in trainings:
-            seed = (training.trial.seed + SEED_STEP * index) % NUM_SEEDS
-            yield MemberTraining(number, training.trial.model_copy(update={"seed": seed}), training.objective)
+            trial, seed = training.trial, (training.trial.seed + SEED_STEP * index) % NUM_SEEDS
+            limit_s = None if trial.time_limit_s is None else MORE_TIME * trial.time_limit_s
+            config = trial.model_copy(update={"seed": seed, "time_limit_s": limit_s})
+            yield MemberTraining(number, config, training.objective)
 
 
 def _load_training(study: StudyPaths, number: int) -> TrainingConfig:
@@ -146,15 +152,15 @@ def build_space(file: StudyFile, trainings: Sequence[MemberTraining], data: Data
     return space_from({"study": f"{file.study}-refit", "resources": resources, **sections}, where)
 
 
-def restrict_to(space: Space, missing: Sequence[MemberTraining]) -> Space:
-    """``space`` as an ablation of the ``missing`` trainings only.
+def restrict_to(space: Space, missing: Sequence[MemberTraining], timeout_s: float | None = None) -> Space:
+    """``space`` as an ablation of the ``missing`` trainings only, within ``timeout_s`` seconds.
 
     They are the last entries of `search.first`, because a plan takes the first entries for ended trials.
     """
     trainings = {each.key: Training(each.config.model_dump(), (f"trial {each.trial}",)) for each in missing}
     fixed = [training.fixed for training in trainings.values()]
     first = [*(entry for entry in space.search.first if entry not in fixed), *fixed]
-    search = space.search.model_copy(update={"first": first})
+    search = space.search.model_copy(update={"first": first, "timeout_s": timeout_s})
     return replace(space, search=search, ablation=Ablation((), (), tuple(trainings.values())))
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from raysearch.config import DataConfig
+from raysearch.data import cache
 from raysearch.data.dataset import Dataset, open_dataset
 from raysearch.errors import DataError
 
@@ -96,3 +97,26 @@ def test_more_folds_than_a_class_has_images_name_the_class(pictures):
 def test_settings_that_do_not_go_together_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         DataConfig.model_validate(values)
+
+
+def test_no_image_is_decoded_once_per_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    decoded: list[str] = []
+    decode = cache._decode
+
+    def counted(record, keep):
+        decoded.append(record.sample_id)
+        return decode(record, keep=keep)
+
+    monkeypatch.setattr(cache, "_decode", counted)
+    for fold in range(4):
+        folds = DataConfig(train_per_class=3, held_out_per_class=2, folds=4, fold=fold)
+        for whole in (False, True):
+            dataset = open_dataset(folds, 16, whole_train=whole)
+            plain = open_dataset(folds.model_copy(update={"folds": None, "fold": None}), 16)
+            images = dict(zip(dataset.splits["held_out"].sample_ids, dataset.splits["held_out"].images, strict=True))
+            for split in plain.splits.values():
+                for sample_id, image in zip(split.sample_ids, split.images, strict=True):
+                    assert np.array_equal(images.get(sample_id, image), image)
+    squares, wholes = 50, 50
+    assert len(decoded) == squares + wholes

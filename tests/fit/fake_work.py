@@ -11,6 +11,7 @@ class FakeWork:
     def __init__(self, facts: Facts, division: Division, speed, *, spent_s=10.0, start_s=4.0, finish_s=20.0):
         self.facts, self.division, self.speed = facts, division, speed
         self.start_s, self.finish_s, self.now = start_s, finish_s, spent_s
+        self.refits = []
         self.passes, self.sets, self.rounds, self.said = [], [], [], []
 
     @property
@@ -39,6 +40,12 @@ class FakeWork:
         self.passes += [round(sum(seen) / len(seen))] * round_.trials
         image_s = sum(seconds) / sum(seen)
         return Times(image_s, (self.now - began - sum(seconds)) / waves, 0.0)
+
+    def refit(self, times, time_left_s):
+        self.refits.append(time_left_s)
+        self.now += min(time_left_s, len(self.passes) * max(self.passes) * self.speed(self.now) / self.facts.slots)
+        self.finish()
+        return True
 
     def finish(self):
         self.now += self.finish_s

@@ -13,8 +13,8 @@ def facts(minutes=60.0, images=1000, classes=10, slots=2, smallest=None):
     return Facts(images, classes, smallest or images // classes, slots, 60 * minutes)
 
 
-def run(these, speed, times=EXPECTED, **truth):
-    division = divide(these, times)
+def run(these, speed, times=EXPECTED, kind=None, **truth):
+    division = divide(these, times, kind)
     work = FakeWork(these, division, speed, **truth)
     assert drive(work, these, times, division, work.spent_s, work.said.append)
     return work
@@ -28,6 +28,16 @@ def test_a_fit_ends_within_its_budget_at_any_speed(minutes, slower, images):
     assert work.now <= 1.02 * 60 * minutes
     assert work.sets
     assert work.sets[-1] == work.now
+
+
+@pytest.mark.parametrize("kind", ["refit", "split"])
+@pytest.mark.parametrize("slower", [0.3, 1.0, 3.0])
+def test_the_other_ways_to_use_the_labels_end_in_time_too(kind, slower):
+    work = run(facts(60), lambda now: 0.016 * slower, kind=kind)
+    assert 0.7 * 3600 < work.now <= 1.02 * 3600
+    assert len(work.refits) == (kind == "refit")
+    if kind == "refit":
+        assert work.refits[0] > 0.5 * 3600
 
 
 @pytest.mark.parametrize("slower", [0.3, 1.0, 3.0])

@@ -184,7 +184,7 @@ def test_all_faults_are_reported_together_each_with_its_file():
 
 def test_a_missing_parent_is_named_and_what_can_be_read_is_still_checked():
     assert faults("{epochs: 0}", "extends: sub/none.yaml") == [
-        "a.yaml: extends: sub/none.yaml: no such file, and no space of this name; known: ablation, cr, gem, jz, "
+        "a.yaml: extends: sub/none.yaml: no such file, and no space of this name; known: ablation, cr, fit, gem, jz, "
         "photos32, photos32_quick, vipriors",
         "a.yaml: trial.epochs: input should be greater than or equal to 1, got 0",
     ]

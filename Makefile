@@ -5,10 +5,10 @@ STUDY := runs/cr
 SET := best/cr
 JOBS ?= 2
 
-.PHONY: setup search test test-all test-times check lint types bench bench-full soak help
+.PHONY: setup search test test-all test-times check lint types bench bench-full bench-accuracy soak help
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/.installed  ## create .venv and install everything, with pinned versions
 
@@ -54,6 +54,10 @@ bench: setup  ## measure speed against other libraries (ONLY=name: one row)
 
 bench-full: bench  ## run bench, and one training step of every backbone at its default image size
 	$(BIN)/python -m benchmarks.full_backbones
+
+bench-accuracy: setup  ## compare accuracy with other methods in the same time (ONLY=method DATA=set MINUTES=m LABELS=n)
+	-@$(MAKE) --no-print-directory .venv-bench/.installed
+	$(BIN)/python -m benchmarks.accuracy $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(LABELS),--labels $(LABELS))
 
 soak: setup  ## kill processes of searches 24 times at random and check that no work is lost
 	$(BIN)/python -m benchmarks.soak

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
-FULL_PASSES = 80_000
-"""Images that a network sees in training before the time is better spent on another trial."""
-LEAST_PASSES = 8_000
-"""Images that a network should see at least: with less time there are fewer folds."""
-USUAL_FOLDS, FEWEST_FOLDS, MOST_FOLDS = 6, 4, 8
-"""Folds if the time suffices. The number that keeps all slots busy is preferred."""
+FULL_PASSES = 110_000
+"""Images that a network sees in training before the time is better spent on another network (docs/results.md)."""
+USUAL_FOLDS, FOLDS_OF_MANY = 6, 8
+"""Folds, and folds if as many trainings, or half as many, run at once."""
+LEAST_TRAINED = 2
+"""Networks of a trial, at least: every label must teach one of them."""
 FOLDS_UP_TO = 4000
 """Labelled images up to which there are folds. With more, one held-out part is large enough for an honest figure."""
 HELD_OUT_IMAGES = 1000
@@ -105,24 +105,22 @@ class Round:
 
 
 def divide(facts: Facts, times: Times, kind: Kind | None = None) -> Division:
-    """Divide the labelled images. ``kind`` None: folds, or one held-out part if there are many images."""
+    """Divide the labelled images. ``kind`` None: folds, or one held-out part if there are many images.
+
+    As many folds are trained as the time suffices for, each with `FULL_PASSES`.
+    """
     if kind == "refit":
         return Division(held_out_per_class=max(1, facts.smallest_class // 4), has_refit=True)
     if kind == "split" or (kind is None and facts.images > FOLDS_UP_TO):
         most = max(1, facts.smallest_class // 5)
         return Division(held_out_per_class=min(most, ceil(HELD_OUT_IMAGES / facts.classes)))
-    passes = facts.slots * (facts.budget_s - times.finish) / times.image
-    most_folds = min(MOST_FOLDS, facts.smallest_class)
-    enough = [folds for folds in range(2, most_folds + 1) if passes / folds >= LEAST_PASSES] or [2]
-    usual = [folds for folds in enough if folds >= FEWEST_FOLDS] or enough[-1:]
-    return Division(
-        folds=max(usual, key=lambda folds: (_busy_share(folds, facts.slots), -abs(folds - USUAL_FOLDS), folds))
-    )
-
-
-def _busy_share(trainings: int, slots: int) -> float:
-    """Share of the slots that are busy while a trial runs, to a tenth. Many slots run several trials at once."""
-    return 1.0 if slots > MOST_FOLDS else round(trainings / (ceil(trainings / slots) * slots), 1)
+    folds = FOLDS_OF_MANY if facts.slots in (FOLDS_OF_MANY // 2, FOLDS_OF_MANY - 1, FOLDS_OF_MANY) else USUAL_FOLDS
+    folds = max(LEAST_TRAINED, min(folds, facts.smallest_class))
+    passes = (facts.budget_s - times.finish) / times.image
+    trained = [n for n in range(LEAST_TRAINED, folds + 1) if passes / ceil(n / facts.slots) >= FULL_PASSES]
+    # Fewer networks that are trained for longer are better. Without time for two whole ones: one for each slot.
+    number = trained[-1] if trained else max(LEAST_TRAINED, min(folds, facts.slots))
+    return Division(folds=folds, folds_trained=None if number == folds else number)
 
 
 def lay_out(facts: Facts, times: Times, division: Division, left_s: float, done: Sequence[int]) -> list[Round]:

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Any
 
 from raysearch.data.measuring import SourceFacts
-from raysearch.fit.layout import FULL_PASSES, LEAST_PASSES, USUAL_FOLDS, Times
+from raysearch.fit.layout import FULL_PASSES, LEAST_TRAINED, USUAL_FOLDS, Times
 from raysearch.space import ResourcesConfig, Space, space_from
 from raysearch.train.resource_check import Cost, check_fit
 from raysearch.tune.planning.capacity import Cluster, compute_capacity
@@ -16,11 +16,10 @@ SIDES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16)
 """Image sizes that are tried, in pixels."""
 USUAL_SIDE = 32
 """Smaller images are enlarged to this size, if the time suffices."""
-SIDE_PASSES = 5 * LEAST_PASSES
-"""Images that a network must see at least at a larger image size, else a smaller one is better."""
+SIDE_PASSES = 80_000
+"""Images that each of two networks must be able to see at a larger image size, else a smaller one is taken."""
 BACKBONES = ("wrn_16_2", "wrn_16_4", "wrn_16_8")
-"""From narrow to wide. A wider one is taken if the time suffices for `WIDE_TRIALS` whole trials of it."""
-WIDE_TRIALS = 3
+"""From narrow to wide. A wider one is taken if the time suffices for a whole trial of it."""
 WIDER = 3.6
 """Approximate ratio of the times of two neighbours."""
 MOST_SLOTS = 16
@@ -84,12 +83,12 @@ def choose_network(
     if "image_size" not in given:
         passes = _count_passes(cost, space, backbone, side, facts, slots, seconds)
         # The time of a pass is proportional to the pixels.
-        fitting = [s for s in SIDES if s <= side and passes * (side / s) ** 2 >= SIDE_PASSES]
+        fitting = [s for s in SIDES if s <= side and passes * (side / s) ** 2 >= LEAST_TRAINED * SIDE_PASSES]
         side = fitting[0] if fitting else SIDES[-1]
     if "backbone" not in given:
         for wider in BACKBONES[1:]:
             passes = _count_passes(cost, space, backbone, side, facts, slots, seconds)
-            if passes / WIDER < WIDE_TRIALS * FULL_PASSES:
+            if passes / WIDER < USUAL_FOLDS * FULL_PASSES:
                 break
             backbone, cost = wider, measure(space, wider, side)
     return Choice(backbone, side, read_times(cost, space, backbone, side, facts, slots, load))
@@ -123,5 +122,5 @@ def read_times(
 def _count_passes(
     cost: Cost, space: Space, backbone: str, side: int, facts: SourceFacts, slots: int, seconds: float
 ) -> float:
-    """Images that each network of a trial sees if one trial takes all of ``seconds``."""
-    return slots * seconds / read_times(cost, space, backbone, side, facts, slots).image / USUAL_FOLDS
+    """Images that all networks together see in ``seconds``."""
+    return slots * seconds / read_times(cost, space, backbone, side, facts, slots).image

@@ -46,9 +46,11 @@ def format_plan(
 
 def _describe_division(division: Division, facts: Facts) -> str:
     if division.folds:
+        scored = facts.images * division.trainings // division.folds
+        which = f"{scored} of the images are" if division.folds_trained else "every image is"
         return (
-            f"{division.folds} folds: each network learns from {division.count_train(facts)} images, and every image "
-            "is predicted by a network that has not learned from it"
+            f"{division.folds} folds: each network learns from {division.count_train(facts)} images and leaves out "
+            f"others; {which} predicted by a network that has not learned from it"
         )
     held_out = facts.images - division.count_train(facts)
     return (

@@ -73,6 +73,8 @@ def decide(
         decided["augment", "hflip"] = 0.0  # a mirrored digit is not a digit
     leaves = flatten(TrialConfig, trial)
     leaves |= {path: value for path, value in decided.items() if dotted(path) not in given}
+    if "inference.mirror" not in given:  # a view at no cost in training, where mirror images keep their meaning
+        leaves["inference", "mirror"] = leaves["augment", "hflip"] != 0
     values["trial"] = unflatten(leaves)
     values["search"]["first"] = []
     return space_from(values, WHERE)

@@ -108,23 +108,25 @@ def test_a_budget_that_is_too_small_has_no_round_and_the_least_one_has():
     assert not lay_out(facts(least_s / 60), EXPECTED, division, least_s - 7, [])
 
 
-@pytest.mark.parametrize(
-    ("slots", "expected"),
-    [(1, 6), (2, 6), (3, 6), (4, 8), (5, 5), (6, 6), (7, 7), (8, 8), (16, 6)],
-)
-def test_the_number_of_folds_keeps_all_slots_busy(slots, expected):
-    assert divide(facts(slots=slots), EXPECTED) == Division(folds=expected)
+@pytest.mark.parametrize(("slots", "expected"), [(1, 6), (2, 6), (4, 8), (5, 6), (8, 8), (16, 6)])
+def test_the_number_of_folds_suits_the_slots(slots, expected):
+    assert divide(facts(600, slots=slots), EXPECTED) == Division(folds=expected)
 
 
-@pytest.mark.parametrize(("smallest", "expected"), [(2, 2), (3, 3), (4, 4), (5, 4)])
+@pytest.mark.parametrize(("smallest", "expected"), [(2, 2), (3, 3), (4, 4), (9, 6)])
 def test_every_fold_has_every_class(smallest, expected):
     assert divide(facts(smallest=smallest), EXPECTED).folds == expected
 
 
-def test_little_time_has_fewer_folds():
-    folds = [divide(facts(minutes), EXPECTED).folds for minutes in (1.5, 2.5, 5, 60)]
-    assert folds[0] == 2
-    assert folds == sorted(folds)
+@pytest.mark.parametrize(("minutes", "trained"), [(2, 2), (30, 2), (65, 4), (89, 6), (600, 6)])
+def test_fewer_networks_are_trained_for_longer(minutes, trained):
+    division = divide(facts(minutes), EXPECTED)
+    assert (division.folds, division.trainings) == (6, trained)
+
+
+def test_each_slot_has_a_network():
+    assert divide(facts(2, slots=4), EXPECTED).trainings == 4
+    assert divide(facts(2, slots=32), EXPECTED).trainings == 6
 
 
 def test_many_images_have_one_held_out_part():

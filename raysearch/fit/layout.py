@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
-FULL_PASSES = 110_000
+FULL_PASSES = 180_000
 """Images that a network sees in training before the time is better spent on another network (docs/results.md)."""
 USUAL_FOLDS, FOLDS_OF_MANY = 6, 8
 """Folds, and folds if as many trainings, or half as many, run at once."""

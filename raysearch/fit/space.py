@@ -18,6 +18,8 @@ from raysearch.space import Space, load_space, space_from
 from raysearch.space.schema import KeyPath, dotted, flatten, unflatten
 
 TEMPLATE = "fit"
+LONG_PASSES = 85_000
+"""Images in training from which the first entry of the portfolio, with strong augmentation, comes before the second."""
 WHERE = "the space of the fit"
 """Its name in messages"""
 SMALL_BATCHES_UP_TO = 4000
@@ -80,10 +82,12 @@ def decide(
     return space_from(values, WHERE)
 
 
-def add_round(space: Space, round_: Round, template: Space) -> Space:
-    """``space`` with the trials of one more round."""
+def add_round(space: Space, round_: Round, template: Space, passes: int) -> Space:
+    """``space`` with the trials of one more round, in which a network sees ``passes`` images in training."""
     values = deepcopy(space.resolved)
     quick, *portfolio = template.search.first
+    if passes < LONG_PASSES:
+        portfolio[:2] = portfolio[1::-1]
     first = values["search"]["first"]
     for _ in range(round_.trials):
         used = len(first) - (bool(first) and _setting(first[0]) == quick)

@@ -54,7 +54,8 @@ class StudyWork:
         """Begin the round's trials, or resume those that were begun, and train them."""
         before, began = len(self.done), time.monotonic()
         if len(self.space.search.first) <= before:
-            self.space = add_round(self.space, round_, self.template)
+            passes = round_.epochs * self.division.count_train(self.facts)
+            self.space = add_round(self.space, round_, self.template, passes)
         self.space = with_timeout(self.space, time_left_s)
         write_space(self.paths, self.space)
         options = SearchOptions(

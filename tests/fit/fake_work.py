@@ -33,7 +33,7 @@ class FakeWork:
             spent_s = images = 0.0
             while images < round_.epochs * train and spent_s < limit_s:
                 step_s = self.speed(self.now + spent_s)
-                images, spent_s = images + train / 1000, spent_s + step_s * train / 1000
+                images, spent_s = images + train / 300, spent_s + step_s * train / 300
             self.now += spent_s
             seen.append(images)
             seconds.append(spent_s)

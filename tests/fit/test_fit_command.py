@@ -29,13 +29,18 @@ class Fitted:
     output: str
 
 
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    """The command in its own process: another test may have connected this one to Ray."""
+    command = [sys.executable, "-m", "raysearch.fit", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """The whole command, as a user runs it."""
     out = tmp_path_factory.mktemp("fit") / "it's a fit"
-    words = ["digits", "--minutes", str(MINUTES), "--out", str(out)]
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "raysearch.fit", *words], capture_output=True, text=True)
+    done = run("digits", "--minutes", MINUTES, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
     return Fitted(FitPaths(out), time.monotonic() - began, done.stdout)
 
@@ -90,7 +95,7 @@ def test_mistakes_in_the_options_are_named(tmp_path: Path) -> None:
         "digits", "--minutes", "+5", *out
     )
     assert "no fit to resume" in refused("--resume", *out)
-    assert "is a URL" in refused("digits", "--minutes", 5, "--out", "s3://bucket/fit") or True
+    assert "s3://bucket/fit" in refused("digits", "--minutes", 5, "--out", "s3://bucket/fit")
     assert not (tmp_path / "fit").exists()
 
 
@@ -127,9 +132,9 @@ def pictures(folder: Path, classes: int, per_class: int) -> Path:
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
     source = pictures(tmp_path / "source", 1, 5)
-    assert "at least two classes are needed, got only 'class 0'" in refused(
-        source, "--minutes", 5, "--out", tmp_path / "fit"
-    )
+    done = run(source, "--minutes", 5, "--out", tmp_path / "fit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "at least two classes are needed, got only 'class 0'" in done.stderr
 
 
 def test_one_image_per_class_is_refused(tmp_path: Path) -> None:
@@ -138,18 +143,17 @@ def test_one_image_per_class_is_refused(tmp_path: Path) -> None:
     assert "class 'class 0': needs 1 train and 1 held_out images, got 1" in error
 
 
-@pytest.mark.slow
 def test_three_images_per_class_of_any_size_are_planned_and_nothing_is_written(tmp_path: Path) -> None:
     source = pictures(tmp_path / "source", 3, 3)
-    result = CliRunner().invoke(app, [str(source), "--minutes", "5", "--plan", "--out", str(tmp_path / "fit")])
-    assert result.exit_code == 0, result.output
-    assert "9 labelled images, 3 classes of 3" in result.stdout
-    assert "3 folds: each network learns from 6 images" in result.stdout
+    done = run(source, "--minutes", 5, "--plan", "--out", tmp_path / "fit")
+    assert done.returncode == 0, done.stderr
+    assert "9 labelled images, 3 classes of 3" in done.stdout
+    assert "3 folds: each network learns from 6 images" in done.stdout
     assert not (tmp_path / "fit").exists()
 
 
-@pytest.mark.slow
 def test_a_budget_that_is_too_small_says_what_the_least_is(tmp_path: Path) -> None:
-    error = refused("digits", "--minutes", "0.3", "--out", tmp_path / "fit")
-    assert "--minutes 0.3: too small: this data on this machine needs at least" in error
+    done = run("digits", "--minutes", 0.3, "--out", tmp_path / "fit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--minutes 0.3: too small: this data on this machine needs at least" in done.stderr
     assert not (tmp_path / "fit").exists()

@@ -18,7 +18,7 @@ from raysearch.space import Space, load_space, space_from
 from raysearch.space.schema import KeyPath, dotted, flatten, unflatten
 
 TEMPLATE = "fit"
-LONG_PASSES = 85_000
+LONG_PASSES = 150_000
 """Images in training from which the first entry of the portfolio, with strong augmentation, comes before the second."""
 WHERE = "the space of the fit"
 """Its name in messages"""

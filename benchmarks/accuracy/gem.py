@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import raysearch.models  # noqa: F401  registers the WRNs
 from benchmarks.accuracy.side import Clock, Task, Trained, read_task, squares, write_result
-from raysearch.config import IMAGE_MEAN, IMAGE_STD
+from raysearch.augment import augment_view
+from raysearch.config import AugmentConfig
+from raysearch.models import normalise  # also registers the WRNs
 from raysearch.train.precision import choose_precision
 
-BATCH, LEARNING_RATE, WEIGHT_DECAY, MOMENTUM, PADDING = 10, 0.00455, 0.00529, 0.9, 4
+BATCH, LEARNING_RATE, WEIGHT_DECAY, MOMENTUM = 10, 0.00455, 0.00529, 0.9
+AUGMENT = AugmentConfig(crop="pad", crop_padding=4, hflip=0.5, policy="none", mixing="none", erasing=0)
 WIDTHS = (1, 2, 4, 8)
 MIN_EPOCHS = 50
 TIMED_STEPS = 3
@@ -32,6 +34,7 @@ class Training:
 
     def __init__(self, width: int, num_classes: int) -> None:
         torch.manual_seed(0)
+        self.generator = torch.Generator().manual_seed(0)
         self.name = f"wrn_16_{width}"
         self.model = timm.create_model(self.name, num_classes=num_classes).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
@@ -44,29 +47,17 @@ class Training:
         """Train on a uint8 batch [batch, 3, height, width] at a position of the schedule from 0 to 1."""
         for group in self.optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * position)) / 2
-        loss = F.cross_entropy(self.logits(crop_and_flip(images)), labels)
+        views = augment_view(images, AUGMENT, images.shape[-1], self.generator)
+        loss = F.cross_entropy(self.logits(views), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
     def logits(self, images: Tensor) -> Tensor:
         """uint8 [batch, 3, height, width] -> [batch, classes]."""
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGE_MEAN, IMAGE_STD))
-        inputs = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        inputs = normalise(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self.model(inputs).float()
-
-
-def crop_and_flip(images: Tensor) -> Tensor:
-    """Crop every image at random after zero padding, and flip half of them."""
-    size = images.shape[-1]
-    padded = F.pad(images, [PADDING] * 4)
-    views = []
-    for image in padded:
-        top, left, flip = (int(torch.randint(n, ())) for n in (2 * PADDING + 1, 2 * PADDING + 1, 2))
-        view = image[:, top : top + size, left : left + size]
-        views.append(view.flip(-1) if flip else view)
-    return torch.stack(views)
 
 
 def main() -> None:

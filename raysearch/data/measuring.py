@@ -29,8 +29,6 @@ class SourceFacts:
     """Images of each class"""
     short_side: int
     """Median of the images' shorter sides, in pixels"""
-    sides: tuple[int, int]
-    """The smallest shorter side and the largest longer side, in pixels"""
 
     @property
     def images(self) -> int:
@@ -55,21 +53,20 @@ def measure_source(config: DataConfig) -> SourceFacts:
     counts = Counter(record.label for record in records)
     step = max(1, len(records) // HEADERS)
     with decoding_pool() as pool:
-        sizes = [size for size in pool.map(_read_size, records[::step]) if size]
-    if not sizes:
+        sides = [side for side in pool.map(_read_short_side, records[::step]) if side]
+    if not sides:
         raise DataError(f"{display_path(config.source)}: no image can be read")
     return SourceFacts(
         classes=source.classes,
         per_class=tuple(counts[label] for label in range(len(source.classes))),
-        short_side=round(median(min(size) for size in sizes)),
-        sides=(min(min(size) for size in sizes), max(max(size) for size in sizes)),
+        short_side=round(median(sides)),
     )
 
 
-def _read_size(record: Record) -> tuple[int, int] | None:
-    """Width and height in pixels; None if the header cannot be read. Decoding reports such an image later."""
+def _read_short_side(record: Record) -> int | None:
+    """The shorter side in pixels; None if the header cannot be read. Decoding reports such an image later."""
     try:
         with Image.open(record.stored if isinstance(record.stored, Path) else io.BytesIO(record.stored)) as image:
-            return image.size
+            return min(image.size)
     except Exception:  # Pillow's decoders raise many types for malformed bytes
         return None

@@ -16,6 +16,10 @@ class Work(Protocol):
     def done(self) -> Sequence[int]:
         """For each ended trial, the images that one of its networks has seen in training."""
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether the set has been made of all ended trials."""
+
     def run_round(self, round_: Round, time_left_s: float) -> Times | None:
         """Train the round's trials within ``time_left_s``. Returns the measured times; None if it was stopped."""
 
@@ -38,6 +42,8 @@ def drive(
 
     ``spent_s`` returns the seconds of the budget that are spent.
     """
+    if not work.is_exported:
+        work.finish()
     while rounds := lay_out(facts, times, division, facts.budget_s - spent_s(), work.done):
         this = rounds[0]
         began = spent_s()

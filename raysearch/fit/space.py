@@ -89,9 +89,12 @@ def add_round(space: Space, round_: Round, template: Space, passes: int) -> Spac
     if passes < LONG_PASSES:
         portfolio[:2] = portfolio[1::-1]
     first = values["search"]["first"]
+    used = [_setting(entry) for entry in first]
+    if used[:1] == [quick]:
+        del used[0]
     for _ in range(round_.trials):
-        used = len(first) - (bool(first) and _setting(first[0]) == quick)
-        setting = quick if round_.is_quick else portfolio[used] if used < len(portfolio) else {}
+        setting = quick if round_.is_quick else next((each for each in portfolio if each not in used), {})
+        used.append(setting)
         first.append(deepcopy(setting) | {"epochs": round_.epochs, "time_limit_s": round(round_.time_limit_s, 1)})
     values["search"]["trials"] = len(first)
     return space_from(values, WHERE)

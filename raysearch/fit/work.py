@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from raysearch.ensemble.build import build_ensemble
 from raysearch.ensemble.recipe import read_recipe
@@ -14,7 +15,7 @@ from raysearch.export.write import Refitting, export_set
 from raysearch.fit.layout import Division, Facts, Round, Times
 from raysearch.fit.space import add_round, with_timeout, write_space
 from raysearch.io import display_path, replace_folder
-from raysearch.paths import FitPaths, StudyPaths
+from raysearch.paths import FitPaths, SetPaths, StudyPaths
 from raysearch.report.page import write_report
 from raysearch.report.reading import read_study
 from raysearch.shipped import find_file
@@ -46,14 +47,26 @@ class StudyWork:
     def done(self) -> Sequence[int]:
         """For each ended trial, the images that one of its networks has seen in training."""
         train = self.division.count_train(self.facts)
-        results = [result for _, folder in self.paths.study.trials() if (result := read_result(folder))]
-        ended = [result for result in results if result["state"] != "FAIL"]
-        return [train * result["epochs_done"] // self.division.trainings for result in ended]
+        return [train * result["epochs_done"] // self.division.trainings for result in self._ended().values()]
+
+    def _ended(self) -> dict[int, dict[str, Any]]:
+        """The results of the ended trials by number, without failed ones."""
+        results = {n: result for n, folder in self.paths.study.trials() if (result := read_result(folder))}
+        return {n: result for n, result in results.items() if result["state"] != "FAIL"}
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether the set is newer than every ended trial. It is not if the fit was killed before its export."""
+        manifest = SetPaths(self.paths.set).manifest
+        if not manifest.is_file():
+            return not self.done
+        ended = (self.paths.study.trial(number).result.stat().st_mtime_ns for number in self._ended())
+        return manifest.stat().st_mtime_ns > max(ended, default=0)
 
     def run_round(self, round_: Round, time_left_s: float) -> Times | None:
         """Begin the round's trials, or resume those that were begun, and train them."""
-        before, began = len(self.done), time.monotonic()
-        if len(self.space.search.first) <= before:
+        before, began = self._ended(), time.monotonic()
+        if len(self.space.search.first) <= len(before):
             passes = round_.epochs * self.division.count_train(self.facts)
             self.space = add_round(self.space, round_, self.template, passes)
         self.space = with_timeout(self.space, time_left_s)
@@ -62,9 +75,10 @@ class StudyWork:
             self.paths.root, resume=self.paths.study.study.exists(), address=self.address, quiet=self.quiet
         )
         search(self.space, options, where=display_path(self.paths.space))
-        if len(self.done) < len(self.space.search.first):
+        ended = self._ended()
+        if len(ended) < len(self.space.search.first):
             return None
-        return self._measure(list(range(before, len(self.done))), time.monotonic() - began)
+        return self._measure([number for number in ended if number not in before], time.monotonic() - began)
 
     def _measure(self, trials: Sequence[int], seconds: float) -> Times:
         """The times of a round that took ``seconds``."""
@@ -81,7 +95,8 @@ class StudyWork:
         write_ensemble(self.paths.study.ensemble(ensemble.name), ensemble)
         self._export()
         write_report(read_study(self.paths.study.root))
-        self.say(f"{display_path(self.paths.set)}: verified; {describe(ensemble)}")
+        if not self.quiet:
+            self.say(f"{display_path(self.paths.set)}: verified; {describe(ensemble)}")
 
     def _export(self, refit: Refitting | None = None) -> None:
         """Write the verified set in place of the one so far."""
@@ -113,7 +128,8 @@ class StudyWork:
         except StudyError as error:
             self.say(f"the set is without a refit: {'; '.join(error.faults)}")
             return False
-        self.say(f"{display_path(self.paths.set)}: verified; its networks were trained again on all labels")
+        if not self.quiet:
+            self.say(f"{display_path(self.paths.set)}: verified; its networks were trained again on all labels")
         return True
 
 
@@ -127,9 +143,7 @@ def count_seeds(facts: Facts, times: Times, epochs: Sequence[int], time_left_s: 
 
 
 def describe(ensemble: Ensemble) -> str:
-    """Members and cross-fitted accuracy of an ensemble."""
+    """Members and cross-fitted accuracy, or balanced accuracy, of an ensemble."""
     fitted, members = ensemble.cross_fitted, len(ensemble.members)
-    return (
-        f"{100 * fitted.accuracy:.1f} % ({100 * fitted.low:.1f} to {100 * fitted.high:.1f}) on {ensemble.n} labelled "
-        f"images that the networks did not learn from; {members} {'member' if members == 1 else 'members'}"
-    )
+    figure = f"{fitted.measure} {100 * fitted.value:.1f} % ({100 * fitted.low:.1f} to {100 * fitted.high:.1f})"
+    return f"{figure} on {ensemble.n} labelled images that the networks did not learn from; {members} {'member' if members == 1 else 'members'}"

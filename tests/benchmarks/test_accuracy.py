@@ -141,17 +141,12 @@ def test_a_missing_set_is_named_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_the_clock_ends_before_a_step_that_would_end_after_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(time, "time", lambda: now)
+    times = iter([100.0, 100.0, 106.0, 112.0, 113.0, 114.5, 117.5, 117.6])
+    monkeypatch.setattr(time, "time", lambda: next(times))
     clock = Clock(Task("", "", started=90.0, budget_s=30.0, image_size=None))
-    positions = []
-    for now in (100.0, 106.0, 112.0, 113.0, 114.5):  # noqa: B007  the clock reads it
-        positions.append(clock.next_step())
-    assert positions == [0.0, 0.3, 0.6, 0.65, 0.725]
-    now = 117.5
+    assert [clock.next_step() for _ in range(5)] == [0.0, 0.3, 0.6, 0.65, 0.725]
     assert clock.next_step() is None
     assert clock.is_over
-    now = 117.6
     assert clock.next_step() is None
 
 

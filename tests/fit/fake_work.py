@@ -11,12 +11,16 @@ class FakeWork:
     def __init__(self, facts: Facts, division: Division, speed, *, spent_s=10.0, start_s=4.0, finish_s=20.0):
         self.facts, self.division, self.speed = facts, division, speed
         self.start_s, self.finish_s, self.now = start_s, finish_s, spent_s
-        self.refits = []
+        self.refits, self.exported = [], 0
         self.passes, self.sets, self.rounds, self.said = [], [], [], []
 
     @property
     def done(self):
         return self.passes
+
+    @property
+    def is_exported(self):
+        return self.exported == len(self.passes)
 
     def spent_s(self):
         return self.now
@@ -49,4 +53,5 @@ class FakeWork:
 
     def finish(self):
         self.now += self.finish_s
+        self.exported = len(self.passes)
         self.sets.append(self.now)

@@ -92,6 +92,16 @@ def test_a_fit_that_is_stopped_before_its_first_set_exports_nothing():
     assert work.sets == []
 
 
+def test_trials_that_a_kill_left_without_a_set_are_exported_also_if_no_time_is_left():
+    these = facts(60)
+    division = divide(these, EXPECTED)
+    work = FakeWork(these, division, lambda now: 0.016, spent_s=3550)
+    work.passes = [100_000]
+    assert drive(work, these, EXPECTED, division, work.spent_s, print)
+    assert work.rounds == []
+    assert len(work.sets) == 1
+
+
 def test_no_trial_begins_that_would_be_much_shorter_than_the_longest():
     these = facts(60)
     division = divide(these, EXPECTED)

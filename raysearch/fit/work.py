@@ -145,5 +145,8 @@ def count_seeds(facts: Facts, times: Times, epochs: Sequence[int], time_left_s: 
 def describe(ensemble: Ensemble) -> str:
     """Members and cross-fitted accuracy, or balanced accuracy, of an ensemble."""
     fitted, members = ensemble.cross_fitted, len(ensemble.members)
-    figure = f"{fitted.measure} {100 * fitted.value:.1f} % ({100 * fitted.low:.1f} to {100 * fitted.high:.1f})"
-    return f"{figure} on {ensemble.n} labelled images that the networks did not learn from; {members} {'member' if members == 1 else 'members'}"
+    interval = f"({100 * fitted.low:.1f} to {100 * fitted.high:.1f})"
+    return (
+        f"{fitted.measure} {100 * fitted.value:.1f} % {interval} on {ensemble.n} labelled images that the networks did "
+        f"not learn from; {members} {'member' if members == 1 else 'members'}"
+    )
